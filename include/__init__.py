@@ -1,0 +1,1 @@
+"""The product: plain Python that can be imported and tested without Airflow."""

@@ -1,0 +1,125 @@
+"""Every setting: typed, with its default and its environment variable.
+
+A field `foo` is read from `TRADING_OPS_FOO`, except secrets whose names other programs share
+(`OPENAI_API_KEY`). Units are part of the names. `.env.example` lists all of them; a test compares.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from include.errors import ConfigurationError
+
+BUNDLE_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read once from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADING_OPS_", frozen=True, extra="ignore", populate_by_name=True)
+
+    # --- storage
+    mongo_database: str = Field("trading_ops", description="Database of the bundle's own documents.")
+    state_dir: Path = Field(
+        BUNDLE_ROOT / ".run" / "state",
+        description="Local files: checkpoints, spool, model cache. Shared by the workers.",
+    )
+
+    # --- market
+    symbols: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("BTCUSDT", "ETHUSDT"), description="Symbols that the schedules work on, comma-separated."
+    )
+    timeframe: str = Field("1h", description="Candle length that the schedules work on.")
+    ingest_days: int = Field(70, ge=1, le=730, description="Days of candles that the hourly ingestion keeps complete.")
+    binance_base_url: str = Field("https://api.binance.com", description="Binance's REST address.")
+    binance_timeout_s: float = Field(10.0, gt=0)
+    binance_max_attempts: int = Field(5, ge=1, description="Attempts per request, 429 and 418 included.")
+
+    # --- the bot's services
+    engine_base_url: str = Field("http://localhost:8080", description="The trading bot's core engine.")
+    engine_timeout_s: float = Field(10.0, gt=0)
+    ai_service_base_url: str = Field("http://localhost:8000", description="The trading bot's AI service.")
+    ai_service_timeout_s: float = Field(15.0, gt=0)
+    frontend_base_url: str = Field("http://localhost:3000", description="The trading bot's dashboard.")
+
+    # --- GPT-4
+    openai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="Without it no judge is asked.",
+    )
+    openai_base_url: str = Field("https://api.openai.com/v1", description="OpenAI-compatible endpoint.")
+    openai_model: str = Field("gpt-4o", description="A model of the price table in include/analyst/prices.py.")
+    openai_timeout_s: float = Field(30.0, gt=0)
+    openai_max_output_tokens: int = Field(1000, ge=100, le=4000)
+    gpt4_daily_budget_usd: float = Field(5.0, ge=0)
+    gpt4_monthly_budget_usd: float = Field(100.0, ge=0)
+    gpt4_calls_per_hour: int = Field(5, ge=0, description="Every request sent counts, retries and repairs included.")
+
+    # --- training
+    max_concurrent_trainings: int = Field(
+        2, ge=1, description="Slots of the training pool; TensorFlow's threads are divided by it."
+    )
+    training_lease_s: int = Field(600, ge=30, description="A training claim not renewed for so long may be taken over.")
+    retrain_days: int = Field(60, ge=7, le=365, description="Days of candles that adaptive_retrain uses.")
+    retrain_epochs: int = Field(30, ge=1, le=1000)
+    model_encryption_key: SecretStr | None = Field(
+        None, description="32 bytes, base64: the AES-256-GCM key of the model files. Losing it loses the models."
+    )
+
+    # --- deployment rule
+    min_deploy_accuracy: float = Field(0.60, ge=0, le=1)
+    min_deploy_skill: float = Field(-0.03, ge=-1, le=1)
+    min_comparison_bars: int = Field(150, ge=1)
+
+    # --- retries (seconds before the 1st, 2nd, 3rd retry of a transient error; and after a killed worker)
+    retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field((60.0, 120.0, 300.0))
+    infra_retry_delay_s: float = Field(5.0, ge=0)
+
+    # --- notifications
+    notifications_enabled: bool = Field(True)
+    notification_channels: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("slack",), description="Channels that messages go to, comma-separated."
+    )
+    slack_conn_id: str = Field("slack_default", description="Airflow connection of type slackwebhook.")
+
+    @field_validator("symbols", "notification_channels", "retry_delays_s", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("symbols")
+    @classmethod
+    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        symbols = tuple(dict.fromkeys(symbol.upper() for symbol in value))
+        if not symbols:
+            raise ConfigurationError("TRADING_OPS_SYMBOLS is empty: name at least one symbol, for instance BTCUSDT")
+        return symbols
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where running trainings keep their checkpoints (shared between the workers)."""
+        return self.state_dir / "checkpoints"
+
+    @property
+    def model_cache_dir(self) -> Path:
+        """Where verified, still encrypted copies of model files are kept on this host."""
+        return self.state_dir / "models"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where documents wait, fsynced, while MongoDB is away."""
+        return self.state_dir / "spool"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process (read once; tests call `get_settings.cache_clear()`)."""
+    return Settings()

@@ -1,0 +1,92 @@
+"""Every collection of the bundle's database and its indexes, in one place.
+
+`_id` of a result document is the `task_id` (the DAG run id), so that a retry overwrites and never
+duplicates. :func:`ensure_indexes` may be called again at any time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+CANDLES = "candles"
+TRAINING_JOBS = "training_jobs"
+MODELS = "models"
+CHAMPIONS = "champions"
+DEPLOYMENTS = "deployments"
+MODEL_SCORES = "model_scores"
+PERFORMANCE_METRICS = "performance_metrics"
+GPT4_ANALYSIS_HISTORY = "gpt4_analysis_history"
+GPT4_COSTS = "gpt4_costs"
+RETRAIN_HISTORY = "retrain_history"
+LEASES = "leases"
+OUTBOX = "outbox"
+MODEL_FILES_BUCKET = "model_files"
+"""Name of the GridFS bucket that keeps the encrypted model files."""
+
+INDEXES: dict[str, list[IndexModel]] = {
+    CANDLES: [
+        IndexModel(
+            [("symbol", ASCENDING), ("timeframe", ASCENDING), ("open_time", ASCENDING)],
+            unique=True,
+            name="symbol_timeframe_open_time",
+        )
+    ],
+    TRAINING_JOBS: [
+        IndexModel(
+            [("model_type", ASCENDING), ("symbol", ASCENDING), ("created_at", DESCENDING)], name="type_symbol_created"
+        ),
+        IndexModel([("status", ASCENDING)], name="status"),
+    ],
+    MODELS: [
+        IndexModel(
+            [("model_type", ASCENDING), ("symbol", ASCENDING), ("timeframe", ASCENDING), ("created_at", DESCENDING)],
+            name="type_symbol_timeframe_created",
+        ),
+        IndexModel([("state", ASCENDING)], name="state"),
+    ],
+    DEPLOYMENTS: [IndexModel([("champion_id", ASCENDING), ("at", DESCENDING)], name="champion_at")],
+    MODEL_SCORES: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel(
+            [("model_type", ASCENDING), ("symbol", ASCENDING), ("timeframe", ASCENDING), ("date", DESCENDING)],
+            name="type_symbol_timeframe_date",
+        ),
+    ],
+    PERFORMANCE_METRICS: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("date", DESCENDING)], name="date"),
+        IndexModel([("trigger_ai_analysis", ASCENDING)], name="trigger_ai_analysis"),
+    ],
+    GPT4_ANALYSIS_HISTORY: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("recommendation", ASCENDING)], name="recommendation"),
+        IndexModel([("retrain_triggered", ASCENDING)], name="retrain_triggered"),
+    ],
+    GPT4_COSTS: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("task_id", ASCENDING)], name="task_id"),
+    ],
+    RETRAIN_HISTORY: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("trigger_type", ASCENDING)], name="trigger_type"),
+    ],
+    LEASES: [IndexModel([("owner.run_id", ASCENDING)], name="owner_run")],
+    OUTBOX: [
+        IndexModel([("dedupe_key", ASCENDING)], unique=True, name="dedupe_key"),
+        IndexModel([("state", ASCENDING), ("created_at", ASCENDING)], name="state_created"),
+    ],
+}
+
+
+def ensure_indexes(db: Database[dict[str, Any]]) -> None:
+    """Create every missing index of the bundle's collections (does nothing where they exist).
+
+    :raises pymongo.errors.PyMongoError: when the database cannot be reached or an index differs.
+    """
+    for collection, indexes in INDEXES.items():
+        db[collection].create_indexes(indexes)
