@@ -60,13 +60,25 @@ class Settings(BaseSettings):
     gpt4_daily_budget_usd: float = Field(5.0, ge=0)
     gpt4_monthly_budget_usd: float = Field(100.0, ge=0)
     gpt4_calls_per_hour: int = Field(5, ge=0, description="Every request sent counts, retries and repairs included.")
+    retrain_min_confidence: float = Field(
+        0.70, ge=0, le=1, description="GPT-4's confidence below which its recommendation to retrain is not followed."
+    )
 
     # --- training
     max_concurrent_trainings: int = Field(
         2, ge=1, description="Slots of the training pool; TensorFlow's threads are divided by it."
     )
+    gpu_count: int = Field(
+        0, ge=0, description="GPUs of the training workers: slots of the pool gpu; with 0, trainings use cpu_training."
+    )
     training_lease_s: int = Field(600, ge=30, description="A training claim not renewed for so long may be taken over.")
+    training_wait_s: int = Field(
+        21_600, ge=60, description="A claim of a run whose training waits for a slot expires after so long."
+    )
     retrain_days: int = Field(60, ge=7, le=365, description="Days of candles that adaptive_retrain uses.")
+    max_candle_age_bars: int = Field(
+        6, ge=1, description="adaptive_retrain refuses candles whose newest one closed longer ago than that."
+    )
     retrain_epochs: int = Field(30, ge=1, le=1000)
     model_encryption_key: SecretStr | None = Field(
         None, description="32 bytes, base64: the AES-256-GCM key of the model files. Losing it loses the models."

@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,11 +79,12 @@ class Mongod:
                 self.process.wait(timeout_s)
 
 
-def start_mongod(folder: Path, port: int | None = None) -> Mongod:
+def start_mongod(folder: Path, port: int | None = None, environment: Mapping[str, str] | None = None) -> Mongod:
     """Start a `mongod` with its data below `folder` and return it once it answers a ping.
 
     :param folder: gets `data/` and `mongod.log`; made when missing.
     :param port: TCP port on 127.0.0.1; a free one when omitted.
+    :param environment: environment variables of the process; the caller's when omitted.
     :raises MongodUnavailableError: when none is found or it does not answer in 60 s.
     """
     port = port or free_port()
@@ -100,6 +102,7 @@ def start_mongod(folder: Path, port: int | None = None) -> Mongod:
             "--wiredTigerCacheSizeGB", "0.5",
             "--nounixsocket",
         ],
+        env=None if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,

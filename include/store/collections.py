@@ -22,6 +22,8 @@ MODEL_SCORES = "model_scores"
 PERFORMANCE_METRICS = "performance_metrics"
 GPT4_ANALYSIS_HISTORY = "gpt4_analysis_history"
 GPT4_COSTS = "gpt4_costs"
+GPT4_BUDGET = "gpt4_budget"
+"""One document: what today and this month have spent on GPT-4, kept by compare-and-set."""
 RETRAIN_HISTORY = "retrain_history"
 LEASES = "leases"
 OUTBOX = "outbox"
@@ -48,7 +50,9 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="type_symbol_timeframe_created",
         ),
         IndexModel([("state", ASCENDING)], name="state"),
+        IndexModel([("file.name", ASCENDING)], name="file_name"),
     ],
+    f"{MODEL_FILES_BUCKET}.files": [IndexModel([("filename", ASCENDING)], unique=True, name="filename")],
     DEPLOYMENTS: [IndexModel([("champion_id", ASCENDING), ("at", DESCENDING)], name="champion_at")],
     MODEL_SCORES: [
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),
@@ -66,6 +70,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),
         IndexModel([("recommendation", ASCENDING)], name="recommendation"),
         IndexModel([("retrain_triggered", ASCENDING)], name="retrain_triggered"),
+        IndexModel([("finding_key", ASCENDING)], name="finding_key"),
     ],
     GPT4_COSTS: [
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),

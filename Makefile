@@ -1,0 +1,46 @@
+# `make` alone lists the targets. Everything sets itself up; nothing is written outside this folder.
+
+PYTHON_IN_VENV := .venv/bin/python
+PYTEST_WORKERS ?= 0
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo down status test critical lint lock bench venv
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: venv ## Start Airflow, a MongoDB and the sandbox on this machine; prints where they are
+	@$(PYTHON_IN_VENV) -m ops.embedded up
+
+demo: venv ## Start all of it, let the bot lose money, and follow how the bundle reacts
+	@$(PYTHON_IN_VENV) -m ops.demo
+
+down: venv ## End all of it and check that nothing is left
+	@$(PYTHON_IN_VENV) -m ops.embedded down
+
+status: venv ## Show what runs, whether it is healthy, and what has crashed
+	@$(PYTHON_IN_VENV) -m ops.embedded status
+
+test: venv ## Run all tests
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+critical: venv ## Run the smoke tests only (under 3 minutes)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)
+
+lint: venv ## Check style, formatting and types; changes nothing
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+lock: venv ## Resolve the requirements again (LOCK_ARGS=--upgrade for newer versions of what they need)
+	@$(COMPILE) requirements.txt -o requirements.lock
+	@$(COMPILE) requirements-dev.txt -o requirements-dev.lock
+
+bench: venv ## Run the benchmarks and print their tables
+	@$(PYTHON_IN_VENV) -m benchmarks
+
+venv:
+	@sh ops/bootstrap.sh

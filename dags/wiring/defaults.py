@@ -1,0 +1,62 @@
+"""What every DAG of the bundle sets: owner, retries, pool, queue, priority, rights, tags.
+
+Queues are Celery's routing and mean nothing to the LocalExecutor. Priorities are absolute.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from dags.wiring.notifier import notify_failure
+from dags.wiring.retry import retries
+
+START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before the first run of anything; fixed, so that no parse makes a new DAG version."""
+
+TRAINING_POOL = "cpu_training"
+Queue = Literal["ml_training", "bulk_analysis", "backtesting", "optimization", "scheduled"]
+PRIORITY: dict[Queue, int] = {"ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1}
+
+TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "scheduled", "on-demand")
+"""The tags a DAG may carry; a test compares."""
+
+
+def task_defaults(queue: Queue, timeout: timedelta = timedelta(minutes=10)) -> dict[str, Any]:
+    """Return a DAG's `default_args`."""
+    return {
+        "owner": "trading-ops",
+        "queue": queue,
+        "priority_weight": PRIORITY[queue],
+        "weight_rule": "absolute",
+        "execution_timeout": timeout,
+        "on_failure_callback": notify_failure,
+        **retries(),
+    }
+
+
+def dag_defaults(queue: Queue, *roles: str) -> dict[str, Any]:
+    """Return the arguments that every `@dag` of the bundle passes.
+
+    :param roles: who may trigger the DAG, besides Admin; every role may read it.
+    """
+    return {
+        "start_date": START_DATE,
+        "catchup": False,
+        "is_paused_upon_creation": False,
+        "default_args": task_defaults(queue),
+        "access_control": access_control(*roles),
+    }
+
+
+READERS = ("Viewer", "Trader", "MLAdmin", "RiskOfficer")
+
+
+def access_control(*roles: str) -> dict[str, dict[str, set[str]]]:
+    """Return the rights on one DAG: all roles read it, the named ones also trigger it."""
+    rights: dict[str, dict[str, set[str]]] = {
+        role: {"DAGs": {"can_read"}, "DAG Runs": {"can_read"}} for role in READERS
+    }
+    for role in roles:
+        rights[role] = {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read", "can_create"}}
+    return rights

@@ -1,0 +1,18 @@
+"""Says a task's failure to people: an Airflow failure callback that writes to the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def notify_failure(context: Mapping[str, Any]) -> None:
+    """Send one ERROR message for a task that has failed for good (runs in the task's process).
+
+    The message is kept once per task of a run, however often the callback is called.
+    """
+    from dags.wiring.runtime import send
+    from include.notify.failure import failure_message
+
+    ti = context["ti"]
+    send(failure_message(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, context.get("exception")))

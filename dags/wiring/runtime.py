@@ -1,0 +1,113 @@
+"""What a running task needs from its surroundings: clients, claims, messages.
+
+Imported by DAG files, so everything heavy is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from include.settings import get_settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from include.market.binance import BinanceClient
+    from include.ml.model_files import ModelFileStore
+    from include.ml.promotion import Promotions
+    from include.notify.message import Message
+    from include.store.leases import Owner
+    from include.trading.engine_client import EngineClient
+
+OVER = ("success", "failed")
+
+
+def database() -> Database[dict[str, Any]]:
+    """Return the bundle's database, its indexes made."""
+    from include.store.collections import ensure_indexes
+    from include.store.mongo import get_database
+
+    db = get_database()
+    ensure_indexes(db)
+    return db
+
+
+@contextmanager
+def binance() -> Iterator[BinanceClient]:
+    """Open a client for the configured exchange address."""
+    from include.market.binance import BinanceClient
+
+    settings = get_settings()
+    with BinanceClient(
+        settings.binance_base_url, timeout_s=settings.binance_timeout_s, max_attempts=settings.binance_max_attempts
+    ) as client:
+        yield client
+
+
+def engine() -> EngineClient:
+    """Return a client for the trading bot's core engine."""
+    from include.trading.engine_client import EngineClient
+
+    settings = get_settings()
+    return EngineClient(settings.engine_base_url, settings.engine_timeout_s)
+
+
+def model_files(db: Database[dict[str, Any]]) -> ModelFileStore:
+    """Return the store of the encrypted model files.
+
+    :raises include.errors.ConfigurationError: without a usable encryption key.
+    """
+    from include.ml.encryption import model_key
+    from include.ml.model_files import ModelFileStore
+
+    settings = get_settings()
+    return ModelFileStore(db, model_key(settings), settings.model_cache_dir)
+
+
+def owner_of(context: Mapping[str, Any]) -> Owner:
+    """Return the running task's run as the owner of claims."""
+    from include.store.leases import Owner
+
+    return Owner(context["ti"].dag_id, context["ti"].run_id)
+
+
+def owner_is_over(context: Mapping[str, Any]) -> Callable[[Owner], bool]:
+    """Return a question to Airflow: has that run ended, or is it gone?"""
+    ti = context["ti"]
+
+    def is_over(owner: Owner) -> bool:
+        if not ti.get_dr_count(dag_id=owner.dag_id, run_ids=[owner.run_id]):
+            return True
+        return ti.get_dagrun_state(dag_id=owner.dag_id, run_id=owner.run_id) in OVER
+
+    return is_over
+
+
+def promotions() -> Promotions:
+    """Return the operations that judge candidates and change champions."""
+    from include.market.candle_store import CandleStore
+    from include.ml.deployment import DeployRule
+    from include.ml.promotion import Promotions
+    from include.ml.registry import ModelRegistry
+
+    settings, db = get_settings(), database()
+    return Promotions(
+        ModelRegistry(db),
+        model_files(db),
+        CandleStore(db),
+        DeployRule.from_settings(settings),
+        settings.min_comparison_bars,
+    )
+
+
+def send(message: Message) -> dict[str, str]:
+    """Keep a message in the outbox and try to deliver it at once; return the state per channel.
+
+    A channel that fails keeps the message pending. While MongoDB is away the message waits in the spool.
+    """
+    from include.notify.deliver import deliver
+    from include.store.mongo import get_database
+
+    return deliver(get_database(), message, get_settings())

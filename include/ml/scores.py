@@ -1,0 +1,105 @@
+"""The daily score of every champion, and the accuracy history that is read from it.
+
+A champion is scored on all bars since its training end, so a day's point says how right it has been on what
+it never saw. One document per champion and day: a repeated run overwrites it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING
+
+from include.errors import IntegrityError
+from include.market.timeframes import timeframe_ms
+from include.ml.comparison import first_unseen_ms
+from include.ml.config import MODEL_TYPES
+from include.ml.loaded_model import load_model, score_model
+from include.ml.registry import ModelRegistry
+from include.store.collections import MODEL_SCORES
+from include.store.documents import storable
+from include.store.outage import mongo_outage
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from include.market.candle_store import CandleStore
+    from include.ml.model_files import ModelFileStore
+    from include.ml.model_record import ModelRecord
+
+MIN_SCORED_BARS = 24
+"""Below that an accuracy says nothing at all (each bar would weigh 4 points)."""
+
+
+def score_champions(
+    db: Database[dict[str, Any]], files: ModelFileStore, candle_store: CandleStore, now: datetime
+) -> list[dict[str, Any]]:
+    """Score every champion on the bars since its training end and store one document each.
+
+    :param now: aware; bars up to here count, and its UTC date names the documents.
+    :returns: the stored documents. One whose champion has too few bars, or cannot be read, has `accuracy` None
+        and a `reason`; `unreadable` tells the two apart.
+    """
+    registry = ModelRegistry(db)
+    documents = []
+    for pointer in registry.pointers.all():
+        document = storable(_score(registry.get(pointer.model_id), files, candle_store, now.astimezone(UTC)))
+        with mongo_outage(f"storing the score of {pointer.champion_id}"):
+            db[MODEL_SCORES].replace_one({"_id": document["_id"]}, document, upsert=True)
+        documents.append(document)
+    return documents
+
+
+def accuracy_history(
+    db: Database[dict[str, Any]], symbol: str, timeframe: str, days: int = 7, now: datetime | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return per model type the scored points of the last `days` days and today, oldest first.
+
+    A point has `date`, `model_id`, `accuracy`, `baseline_accuracy`, `skill`, `skill_low`, `skill_high`, `edge`,
+    `bars`. A type without any point is absent.
+    """
+    since = ((now or datetime.now(UTC)).astimezone(UTC) - timedelta(days=days)).date().isoformat()
+    query = {"symbol": symbol, "timeframe": timeframe, "date": {"$gte": since}, "accuracy": {"$ne": None}}
+    fields = (
+        "date", "model_id", "accuracy", "baseline_accuracy", "skill", "skill_low", "skill_high", "edge", "bars"
+    )  # fmt: skip
+    history: dict[str, list[dict[str, Any]]] = {}
+    with mongo_outage(f"reading the accuracy history of {symbol} {timeframe}"):
+        for document in db[MODEL_SCORES].find(query).sort([("date", ASCENDING), ("timestamp", ASCENDING)]):
+            history.setdefault(document["model_type"], []).append({name: document.get(name) for name in fields})
+    return {model_type: history[model_type] for model_type in MODEL_TYPES if model_type in history}
+
+
+def _score(record: ModelRecord, files: ModelFileStore, candle_store: CandleStore, now: datetime) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "_id": f"{record.id}@{now.date().isoformat()}",
+        "timestamp": now,
+        "date": now.date().isoformat(),
+        "model_type": record.model_type,
+        "symbol": record.symbol,
+        "timeframe": record.timeframe,
+        "model_id": record.id,
+        "bars": 0,
+        **dict.fromkeys(
+            ("accuracy", "baseline_accuracy", "skill", "skill_low", "skill_high", "edge", "quantile_coverage_pct")
+        ),
+        "reason": None,
+        "unreadable": False,
+    }
+    try:
+        loaded = load_model(record, files)
+    except IntegrityError as error:
+        return {**document, "reason": str(error), "unreadable": True}
+    spec = loaded.spec
+    start_ms, end_ms = first_unseen_ms(spec), int(now.timestamp() * 1000)
+    history_ms = 2 * spec.history_bars * timeframe_ms(spec.timeframe)  # twice: gaps cost candles
+    candles = candle_store.load(record.symbol, record.timeframe, start_ms - history_ms, end_ms)
+    bars = max(0, len(candles.between(start_ms, end_ms)) - spec.label_horizon)
+    if bars >= MIN_SCORED_BARS:
+        evaluation = score_model(loaded, candles, start_ms, end_ms)
+        if evaluation.bars >= MIN_SCORED_BARS:
+            return {**document, **evaluation.to_dict()}
+        bars = evaluation.bars
+    reason = f"{bars} bars with a known label since its training end, {MIN_SCORED_BARS} are needed"
+    return {**document, "bars": bars, "reason": reason}

@@ -1,0 +1,99 @@
+"""A message to people: what is said, how serious it is, and the key under which it is said only once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from include.errors import BadInputError
+from include.notify.scrub import MASK, is_sensitive_name, scrub
+
+MAX_BODY_CHARS = 10_000
+
+
+class Severity(StrEnum):
+    """How serious a message is, lowest first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+EMOJI = {Severity.INFO: "ℹ️", Severity.WARNING: "⚠️", Severity.ERROR: "❌", Severity.CRITICAL: "🚨"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message, the same for every channel; secrets are blacked out as soon as it is made.
+
+    :param title: one line.
+    :param body: plain text; channels escape and shorten it as they need.
+    :param fields: short facts shown beside the text, in this order; values become text.
+    :param dedupe_key: the message is kept and delivered once under this key, however often it is put.
+    :param created_at: aware time; now when omitted.
+    :raises BadInputError: for an empty title or key, or a time without a zone.
+    """
+
+    severity: Severity
+    title: str
+    body: str
+    dedupe_key: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        if not self.title.strip() or not self.dedupe_key.strip():
+            raise BadInputError(f"a message needs a title and a dedupe_key, got {self.title!r} and {self.dedupe_key!r}")
+        if self.created_at.tzinfo is None:
+            raise BadInputError(f"the time of message {self.title!r:.80} must carry a zone")
+        try:
+            severity = Severity(self.severity)
+        except ValueError:
+            known = ", ".join(Severity)
+            raise BadInputError(f"message {self.title!r:.80} has severity {self.severity!r}; known: {known}") from None
+        clean = {
+            "severity": severity,
+            "title": scrub(" ".join(self.title.split())),
+            "body": _cut(scrub(self.body)),  # scrubbed first: half a secret is not recognised
+            "fields": {str(name): _clean_value(str(name), value) for name, value in self.fields.items()},
+            "created_at": self.created_at.astimezone(UTC),
+        }
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the stored form (`created_at` stays a datetime)."""
+        return {
+            "severity": str(self.severity),
+            "title": self.title,
+            "body": self.body,
+            "fields": [{"name": name, "value": value} for name, value in self.fields.items()],
+            "dedupe_key": self.dedupe_key,
+            "created_at": self.created_at,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Message:
+        """Read the stored form; keys that are not the message's own are ignored."""
+        return cls(
+            severity=Severity(stored["severity"]),
+            title=stored["title"],
+            body=stored["body"],
+            fields={pair["name"]: pair["value"] for pair in stored["fields"]},
+            dedupe_key=stored["dedupe_key"],
+            created_at=stored["created_at"],
+        )
+
+
+def _cut(body: str) -> str:
+    if len(body) <= MAX_BODY_CHARS:
+        return body
+    return f"{body[:MAX_BODY_CHARS]}… ({len(body) - MAX_BODY_CHARS} more characters)"
+
+
+def _clean_value(name: str, value: object) -> str:
+    return MASK if is_sensitive_name(name) else scrub(str(value))

@@ -1,0 +1,56 @@
+"""Blacks out secrets in texts that leave this bundle: messages, stored errors.
+
+It knows the forms of the secrets that this bundle and its neighbours handle. Lower-case hex of 64 characters is
+left alone: those are the hashes of prompts, data and model files.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+_NAMES = (
+    r"(?:[a-z0-9]+[_-])*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key"
+    r"|encryption[_-]?key|secret[_-]?key|authorization|webhook(?:[_-]?url)?|credentials?)"
+)
+SENSITIVE_NAME = re.compile(_NAMES, re.IGNORECASE)
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
+    # Webhooks: the address itself is the secret.
+    (re.compile(r"https?://[^\s\"'<>]*(?:hooks\.slack\.com|webhook)[^\s\"'<>]*", re.IGNORECASE), "https://" + MASK),
+    (re.compile(r"(https?://[^\s\"'<>/]+)/services/T[^\s\"'<>]*"), rf"\1/services/{MASK}"),
+    (re.compile(r"/services/T[0-9A-Z]{4,}/[^\s\"'<>]*"), f"/services/{MASK}"),
+    # user:password@host, as in mongodb://, amqp://, postgresql://
+    (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/:@\"']*:[^\s/@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
+    (re.compile(r"\b(?:bot)?\d{6,12}:[A-Za-z0-9_-]{30,}"), MASK),  # Telegram
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),  # OpenAI
+    (re.compile(r"\bxai-[A-Za-z0-9]{16,}"), MASK),
+    (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}"), MASK),  # Slack
+    (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}"), MASK),
+    (re.compile(r"\bAKIA[0-9A-Z]{16}\b"), MASK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), MASK),  # JSON web token
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
+    # name=value, "name": "value", name: value
+    (re.compile(rf"\b({_NAMES})([\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&\"']+)", re.IGNORECASE), rf"\1\2{MASK}"),
+    # 32 bytes in base64 (encryption keys), Binance's 64 mixed characters
+    (re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{43}="), MASK),
+    (re.compile(r"\b(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{64}\b"), MASK),
+)  # fmt: skip
+
+
+def scrub(text: str) -> str:
+    """Return the text with every secret that is recognised replaced by `***`.
+
+    >>> scrub("POST mongodb://ops:hunter2@db/ failed")
+    'POST mongodb://***@db/ failed'
+    """
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def is_sensitive_name(name: str) -> bool:
+    """Return whether a field of this name holds a secret as a whole (`api_key`, `Webhook URL`, `SMTP_PASSWORD`)."""
+    return SENSITIVE_NAME.fullmatch(name.strip().replace(" ", "_")) is not None

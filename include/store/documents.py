@@ -1,0 +1,60 @@
+"""Makes a document fit for storing, or says exactly which part of it is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, datetime
+from numbers import Integral, Real
+from typing import Any
+
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+
+from include.errors import BadInputError
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+
+def storable(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy with numpy's numbers and arrays as plain ones and tuples as lists.
+
+    :raises BadInputError: for NaN, infinity, an integer beyond 64 bits, a time without a zone, a key that is
+        no text, or a type that MongoDB does not know; the message names the path, as `results.models.0.accuracy`.
+    """
+    if not isinstance(document, Mapping):
+        raise BadInputError(f"a {type(document).__name__} is no document; give a mapping")
+    return {_key(key, ""): _value(value, str(key)) for key, value in document.items()}
+
+
+def _value(value: Any, path: str) -> Any:
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):  # numpy, without importing it
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, str, bytes, Int64, ObjectId, Decimal128)):
+        return value
+    if isinstance(value, Integral):
+        number = int(value)
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise BadInputError(f"{path} is {number}, which does not fit into 64 bits; store it as text")
+        return number
+    if isinstance(value, Real):
+        if not math.isfinite(value):
+            raise BadInputError(f"{path} is {float(value)}; store None and a reason where there is no number")
+        return float(value)
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise BadInputError(f"{path} is {value.isoformat()} without a time zone; use an aware UTC time")
+        return value
+    if isinstance(value, Mapping):
+        return {_key(key, path): _value(part, f"{path}.{key}") for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_value(part, f"{path}.{i}") for i, part in enumerate(value)]
+    hint = "use an aware datetime or text" if isinstance(value, date) else "convert it first"
+    raise BadInputError(f"{path} is a {type(value).__name__}, which cannot be stored; {hint}")
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise BadInputError(f"{path or 'the document'} has the key {key!r}, a {type(key).__name__}; use text")
+    return key

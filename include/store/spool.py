@@ -1,0 +1,140 @@
+"""Documents that wait on disk, fsynced, while MongoDB is away.
+
+One file per document, so that a torn write or a full disk costs one document at most and replaying needs no
+bookkeeping: a file is there until its document is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+from bson.errors import BSONError
+
+from include.errors import BadInputError, IntegrityError, TransientError
+from include.store.documents import storable
+
+SUFFIX = ".json"
+JSON_OPTIONS = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SpooledDocument:
+    """One waiting document and the collection it belongs into."""
+
+    collection: str
+    document: dict[str, Any]
+    spooled_at: datetime
+
+
+class Spool:
+    """A folder of waiting documents, shared by the processes of a host."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, collection: str, document: Mapping[str, Any]) -> Path:
+        """Write a document to disk and return its file once it is durable.
+
+        :param document: has an `_id`, by which replaying stores it exactly once.
+        :raises BadInputError: for a document without `_id`, or one that cannot be stored.
+        :raises TransientError: when the folder is full, read-only or not a folder.
+        """
+        if not collection or document.get("_id") is None:
+            raise BadInputError(f"a document for {collection or 'no collection'} cannot be spooled without an _id")
+        spooled = {"collection": collection, "document": storable(document), "spooled_at": datetime.now(UTC)}
+        content = json_util.dumps(spooled, json_options=JSON_OPTIONS).encode()
+        with self._lock:
+            temporary: Path | None = None
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                path = self.folder / self._next_name()
+                temporary = path.with_suffix(".tmp")
+                with temporary.open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
+                self._sync_folder()
+            except OSError as error:
+                if temporary is not None:
+                    _discard(temporary)
+                raise TransientError(
+                    f"cannot spool a document of {collection} in {self.folder} ({error.strerror or error}); free space "
+                    "there or correct its permissions, the document is not stored anywhere"
+                ) from error
+        return path
+
+    def pending(self) -> list[Path]:
+        """Return the files that wait, in the order in which they were appended."""
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TransientError(
+                f"cannot read the spool {self.folder} ({error.strerror}): check its permissions"
+            ) from error
+
+    def read(self, path: Path) -> SpooledDocument:
+        """Return a waiting document with its types and aware UTC times.
+
+        :raises IntegrityError: when the file is damaged; the message names it.
+        """
+        try:
+            spooled = json_util.loads(path.read_bytes().decode(), json_options=JSON_OPTIONS)
+            document = SpooledDocument(spooled["collection"], spooled["document"], spooled["spooled_at"])
+            if document.document["_id"] is None:
+                raise KeyError("_id")
+        except OSError as error:
+            raise TransientError(f"cannot read {path} ({error.strerror}): check its permissions") from error
+        except (ValueError, KeyError, TypeError, AttributeError, BSONError) as error:
+            raise IntegrityError(
+                f"{path} is damaged ({type(error).__name__}: {error!s:.100}): move it out of the spool and look at it"
+            ) from error
+        return document
+
+    def remove(self, path: Path) -> None:
+        """Forget a document that is stored now; one that is gone already is no error.
+
+        :raises TransientError: when the folder cannot be written to.
+        """
+        try:
+            path.unlink(missing_ok=True)
+            self._sync_folder()
+        except OSError as error:
+            raise TransientError(f"cannot remove {path} ({error.strerror}): check the folder's permissions") from error
+
+    def _next_name(self) -> str:
+        """Return a name that sorts after every waiting one, even when the clock was set back."""
+        newest = max((path.name for path in self.folder.iterdir() if path.suffix == SUFFIX), default="0")
+        try:
+            last = int(newest.split("-")[0])
+        except ValueError:
+            last = 0
+        return f"{max(time.time_ns(), last + 1):020d}-{uuid.uuid4().hex[:12]}{SUFFIX}"
+
+    def _sync_folder(self) -> None:
+        """Make the directory entry itself durable (a rename is not, before its folder is synced)."""
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder cannot be written to: then there is nothing to remove either

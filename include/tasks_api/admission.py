@@ -1,0 +1,69 @@
+"""What a run must have before work starts: its claims. Asked by the first task of a DAG and by the facade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from include.settings import get_settings
+from include.store.leases import Lease, LeaseStore, Owner
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    OwnerIsOver = Callable[[Owner], bool]
+
+ADMISSION_TRY = 0
+"""The admission's claims count as try 0, so that every try of the training may take them over."""
+
+
+def training_key(model_type: str, symbol: str) -> str:
+    """Return the key of the claim on training one network on one symbol."""
+    return f"train:{model_type}:{symbol}"
+
+
+def refusal(model_type: str, symbol: str) -> str:
+    """Return what the one is told who comes second."""
+    return f"Training already in progress for {model_type}+{symbol}"
+
+
+def claim_trainings(
+    db: Database[dict[str, Any]], model_types: Sequence[str], symbol: str, owner: Owner, owner_is_over: OwnerIsOver
+) -> list[str]:
+    """Claim the trainings of a run, all or none; the claims outlast the wait for a training slot.
+
+    :raises include.errors.LeaseHeldError: when a living run holds one of them.
+    """
+    keys = {training_key(model_type, symbol): model_type for model_type in model_types}
+    LeaseStore(db).acquire_all(
+        list(keys),
+        owner,
+        ADMISSION_TRY,
+        get_settings().training_wait_s,
+        owner_is_over,
+        label=lambda key: refusal(keys[key], symbol),
+    )
+    return list(keys)
+
+
+def claim_training(
+    db: Database[dict[str, Any]],
+    model_type: str,
+    symbol: str,
+    owner: Owner,
+    try_number: int,
+    owner_is_over: OwnerIsOver,
+) -> Lease:
+    """Claim one training for one try of its task; an older try of the same task is fenced off.
+
+    :raises include.errors.LeaseHeldError: when another living run holds it.
+    :raises include.errors.FencedError: when a newer try of this run does.
+    """
+    return LeaseStore(db).acquire(
+        training_key(model_type, symbol),
+        owner,
+        try_number,
+        get_settings().training_lease_s,
+        owner_is_over,
+        label=refusal(model_type, symbol),
+    )

@@ -1,0 +1,31 @@
+"""Field types that several params models share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+ModelType = Literal["lstm", "gru", "transformer"]
+MODEL_TYPES: tuple[ModelType, ...] = ("lstm", "gru", "transformer")
+Timeframe = Literal["5m", "15m", "1h", "4h"]
+
+_SYMBOL = re.compile(r"^[A-Z0-9]{5,20}$")
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _symbol(value: str) -> str:
+    symbol = value.upper()
+    if not _SYMBOL.match(symbol):
+        raise ValueError("Invalid trading symbol")
+    return symbol
+
+
+Symbol = Annotated[str, AfterValidator(_symbol)]
+"""A trading pair as Binance spells it, upper-cased; whether it exists is asked at admission."""
+
+AnyCaseModelType = Annotated[ModelType, BeforeValidator(_lower)]

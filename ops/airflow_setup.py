@@ -1,0 +1,100 @@
+"""Brings Airflow's database to what this environment needs: tables, roles, admin, pools, connections.
+
+Each step is a command of Airflow's own CLI, but all of them run in this one process: importing Airflow costs
+more than any of them. The plan arrives as JSON on standard input, because it holds a password.
+
+    python -m ops.airflow_setup < plan.json
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PER_DAG_PREFIXES = ("DAG:", "DAG Run:")  # rights that DAGs grant themselves through access_control
+GRANTED_TO_ALL = ("Website", "can_read")  # FAB gives it to every role of its own accord
+
+Rights = dict[str, set[tuple[str, str]]]
+Cli = Callable[..., None]
+
+
+def airflow_cli() -> Cli:
+    """Return a function that runs one Airflow command in this process."""
+    from airflow.cli.cli_parser import get_parser
+
+    parser = get_parser()
+
+    def run(*arguments: str) -> None:
+        parsed = parser.parse_args(arguments)
+        parsed.func(parsed)
+
+    return run
+
+
+def rights_of(entries: list[dict[str, str]]) -> Rights:
+    """Return the rights of each role in the form of `airflow roles export`, those that only a DAG grants left out."""
+    rights: Rights = defaultdict(set)
+    for entry in entries:
+        rights[entry["name"]]  # a role without rights is a role
+        if entry["resource"] and not entry["resource"].startswith(PER_DAG_PREFIXES):
+            rights[entry["name"]] |= {(entry["resource"], action) for action in entry["action"].split(",")}
+    return rights
+
+
+def sync_roles(cli: Cli, wanted_file: Path, folder: Path) -> None:
+    """Make the roles of the file exist with exactly the rights of the file.
+
+    `airflow roles import` leaves existing roles as they are, so that rights added or taken away since the
+    environment was made would never arrive. Airflow's built-in roles have no rights in the file and stay.
+    """
+    cli("roles", "import", str(wanted_file))
+    exported = folder / "roles.json"
+    cli("roles", "export", str(exported))
+    wanted = {name: rights for name, rights in rights_of(json.loads(wanted_file.read_text())).items() if rights}
+    existing = rights_of(json.loads(exported.read_text()))
+    for name, rights in wanted.items():
+        for command, changes in (
+            ("add-perms", rights - existing[name]),
+            ("del-perms", existing[name] - rights - {GRANTED_TO_ALL}),
+        ):
+            for resource, action in sorted(changes):
+                cli("roles", command, name, "--resource", resource, "--action", action)
+
+
+def set_up(plan: dict[str, Any], folder: Path) -> None:
+    """Carry out the plan; every step may be repeated.
+
+    :param plan: `database`, `roles_file`, `pools`, `connections`, `admin` (name, password).
+    :param folder: for the files that Airflow's import commands read.
+    """
+    cli = airflow_cli()
+    cli("db", "migrate")
+    # Readers and the one writer of SQLite stop blocking each other. The setting stays in the file.
+    with sqlite3.connect(plan["database"], timeout=60) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    sync_roles(cli, Path(plan["roles_file"]), folder)
+    admin, password = plan["admin"]["name"], plan["admin"]["password"]
+    names = ("--firstname", "Trading", "--lastname", "Ops", "--email", "admin@example.invalid")
+    cli("users", "create", "--username", admin, "--role", "Admin", "--password", password, *names)
+    cli("users", "reset-password", "--username", admin, "--password", password)
+    for kind, options in (("pools", ()), ("connections", ("--overwrite",))):
+        file = folder / f"{kind}.json"
+        file.write_text(json.dumps(plan[kind]))
+        cli(kind, "import", *options, str(file))
+
+
+def main() -> None:
+    """Read the plan from standard input and carry it out."""
+    plan = json.load(sys.stdin)
+    with tempfile.TemporaryDirectory() as folder:
+        set_up(plan, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Makes .venv with everything of requirements-dev.lock. Called by make; does nothing when that is done already.
+#
+#   PYTHON   the interpreter to use (default: python3.12 or python3.11 on the PATH)
+#   VENV     the folder (default: .venv in the repository)
+set -eu
+cd "$(dirname "$0")/.."
+VENV=${VENV:-.venv}
+LOCK=requirements-dev.lock
+STAMP=$VENV/.installed
+
+say() { echo "bootstrap: $*" >&2; }
+stop() { say "$*"; exit 1; }
+checksum() { cksum <"$LOCK"; }
+
+# Whether this machine lets us install what is missing: root on Debian or Ubuntu.
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
+
+install() {
+    say "installing with apt-get: $*"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1 && return
+    apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null
+}
+
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
+
+find_python() {
+    for candidate in ${PYTHON:-} python3.12 python3.11 python3; do
+        if fits "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+}
+
+choose_python() {
+    python=$(find_python)
+    if [ -z "$python" ] && may_install; then
+        install python3 python3-venv || true
+        python=$(find_python)
+    fi
+    [ -n "$python" ] || stop "missing: Python 3.11 or 3.12 with venv (Debian, Ubuntu: apt-get install python3 python3-venv)"
+    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
+    package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+    if may_install; then install "$package" || true; fi
+    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
+        stop "missing: the venv module of $python (Debian, Ubuntu: apt-get install $package)"
+}
+
+# The mongod of the wheel is linked against two libraries. Who has a MongoDB of his own does not need them.
+check_libraries() {
+    [ "$(uname -s)" = Linux ] && [ -z "${AIRFLOW_CONN_MONGO_DEFAULT:-}" ] || return 0
+    command -v mongod >/dev/null 2>&1 && return
+    for pair in libcurl.so.4=libcurl4 libssl.so.3=libssl3; do
+        loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "${pair%=*}" >/dev/null 2>&1; }
+        loads && continue
+        if may_install; then install "${pair#*=}" || true; fi
+        loads || say "missing for the embedded mongod: ${pair#*=} (or put a mongod on the PATH, or set AIRFLOW_CONN_MONGO_DEFAULT)"
+    done
+}
+
+install_packages() {
+    if ! fits "$VENV/bin/python"; then
+        rm -rf "$VENV"
+        "$python" -m venv "$VENV"
+    fi
+    "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$VENV/bin/python" -m ensurepip >/dev/null
+    uv=$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' "$LOCK")
+    if "$VENV/bin/uv" --version >/dev/null 2>&1 || "$VENV/bin/python" -m pip install -q "$uv" >/dev/null 2>&1; then
+        "$VENV/bin/uv" pip sync -q --python "$VENV/bin/python" --require-hashes --compile-bytecode "$LOCK"
+    else
+        say "no uv for this machine, using pip"
+        "$VENV/bin/python" -m pip install -q --require-hashes -r "$LOCK"
+    fi
+}
+
+main() {
+    if [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(checksum)" ]; then return; fi
+    choose_python
+    check_libraries
+    say "installing the packages of $LOCK into $VENV with $python (some minutes the first time)"
+    install_packages
+    checksum >"$STAMP"
+}
+
+main

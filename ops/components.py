@@ -1,0 +1,139 @@
+"""The processes of the embedded mode: which command each one is, and when it is ready."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from ops import ports
+from ops.client import AirflowClient
+from ops.environment import ADMIN_NAME, Environment
+from ops.files import last_lines, read_json, write_json
+from ops.processes import spawn
+from ops.run_dir import REPOSITORY
+from ops.sizing import sized_pools
+from ops.supervisor import Component, StartError
+from sandbox.mongod import start_mongod
+
+ROLES_FILE = REPOSITORY / "config" / "roles.json"
+SETUP_TIMEOUT_S = 300
+HEALTH_TIMEOUT_S = 180.0
+
+# Log servers listen on every interface; here the API server reads the files itself.
+AIRFLOW_COMMANDS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+HEALTH_NAMES = {
+    "api-server": "metadatabase",
+    "scheduler": "scheduler",
+    "dag-processor": "dag_processor",
+    "triggerer": "triggerer",
+}
+
+
+def services(environment: Environment) -> list[Component]:
+    """Return what Airflow and its DAGs talk to: the sandbox and the mongod, unless the caller has others."""
+    run_dir = environment.run_dir
+    components = []
+    if environment.uses_sandbox:
+        run_dir.sandbox_file.unlink(missing_ok=True)
+        sandbox_ports = ",".join(f"{name}={environment.ports[name]}" for name in ports.SANDBOX)
+        command = [
+            sys.executable, "-m", "sandbox.launcher", "--folder", str(run_dir.sandbox),
+            "--urls-file", str(run_dir.sandbox_file), "--ports", sandbox_ports,
+        ]  # fmt: skip
+        log = run_dir.log("sandbox")
+        start = partial(spawn, command, environment.for_strangers("sandbox"), log)
+        components.append(Component("sandbox", start, log, ready=run_dir.sandbox_file.exists, grace_s=15.0))
+    if environment.starts_mongod:
+        components.append(Component("mongod", partial(_mongod, environment), run_dir.mongo / "mongod.log", grace_s=30.0))
+    return components
+
+
+def _mongod(environment: Environment) -> subprocess.Popen[bytes]:
+    variables = environment.for_strangers("mongod")
+    return start_mongod(environment.run_dir.mongo, environment.ports["mongod"], variables).process
+
+
+def airflow(environment: Environment) -> list[Component]:
+    """Return Airflow's components. Each is ready when Airflow's own health report says so."""
+    client = AirflowClient(environment.base_url)
+
+    def healthy(name: str) -> bool:
+        return client.health()[HEALTH_NAMES[name]] == "healthy"
+
+    return [
+        Component(
+            name,
+            partial(
+                spawn,
+                [sys.executable, "-m", "airflow", *command],
+                environment.variables(name),
+                environment.run_dir.log(name),
+            ),
+            environment.run_dir.log(name),
+            ready=partial(healthy, name),
+            ready_timeout_s=HEALTH_TIMEOUT_S,
+        )
+        for name, command in AIRFLOW_COMMANDS.items()
+    ]
+
+
+def set_up_airflow(environment: Environment) -> bool:
+    """Bring Airflow's database to what this environment needs; skipped when that was done before.
+
+    :returns: whether anything had to be done.
+    :raises StartError: when a step fails; the message holds the last lines of its log.
+    """
+    run_dir = environment.run_dir
+    plan = _plan(environment)
+    digest = _digest(plan)
+    if run_dir.database.exists() and read_json(run_dir.setup_file).get("digest") == digest:
+        return False
+    log = run_dir.log("setup")
+    with log.open("ab") as output:
+        try:
+            code = subprocess.run(
+                [sys.executable, "-m", "ops.airflow_setup"],
+                env=environment.variables("setup"),
+                cwd=REPOSITORY,
+                input=json.dumps(plan).encode(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=SETUP_TIMEOUT_S,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise StartError(f"setting up Airflow took more than {SETUP_TIMEOUT_S} s: see {log}") from error
+    if code != 0:
+        raise StartError("\n".join([f"setting up Airflow failed with code {code}: see {log}", *last_lines(log, 10)]))
+    write_json(run_dir.setup_file, {"digest": digest}, mode=0o600)
+    return True
+
+
+def _plan(environment: Environment) -> dict[str, Any]:
+    return {
+        "database": str(environment.run_dir.database),
+        "roles_file": str(ROLES_FILE),
+        "pools": sized_pools(environment.sizes),
+        "connections": environment.connections(),
+        "admin": {"name": ADMIN_NAME, "password": environment.admin_password},
+    }
+
+
+def _digest(plan: dict[str, Any]) -> str:
+    parts = [
+        json.dumps(plan, sort_keys=True),
+        ROLES_FILE.read_text(encoding="utf-8"),
+        version("apache-airflow"),
+        version("apache-airflow-providers-fab"),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
