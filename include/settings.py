@@ -37,14 +37,14 @@ class Settings(BaseSettings):
     timeframe: str = Field("1h", description="Candle length that the schedules work on.")
     ingest_days: int = Field(70, ge=1, le=730, description="Days of candles that the hourly ingestion keeps complete.")
     binance_base_url: str = Field("https://api.binance.com", description="Binance's REST address.")
-    binance_timeout_s: float = Field(10.0, gt=0)
+    binance_timeout_s: float = Field(10.0, gt=0, description="Seconds a request to Binance may take.")
     binance_max_attempts: int = Field(5, ge=1, description="Attempts per request, 429 and 418 included.")
 
     # --- the bot's services
     engine_base_url: str = Field("http://localhost:8080", description="The trading bot's core engine.")
-    engine_timeout_s: float = Field(10.0, gt=0)
+    engine_timeout_s: float = Field(10.0, gt=0, description="Seconds a request to the engine may take.")
     ai_service_base_url: str = Field("http://localhost:8000", description="The trading bot's AI service.")
-    ai_service_timeout_s: float = Field(15.0, gt=0)
+    ai_service_timeout_s: float = Field(15.0, gt=0, description="Seconds a request to the AI service may take.")
     frontend_base_url: str = Field("http://localhost:3000", description="The trading bot's dashboard.")
 
     # --- GPT-4
@@ -55,10 +55,10 @@ class Settings(BaseSettings):
     )
     openai_base_url: str = Field("https://api.openai.com/v1", description="OpenAI-compatible endpoint.")
     openai_model: str = Field("gpt-4o", description="A model of the price table in include/analyst/prices.py.")
-    openai_timeout_s: float = Field(30.0, gt=0)
-    openai_max_output_tokens: int = Field(1000, ge=100, le=4000)
-    gpt4_daily_budget_usd: float = Field(5.0, ge=0)
-    gpt4_monthly_budget_usd: float = Field(100.0, ge=0)
+    openai_timeout_s: float = Field(30.0, gt=0, description="Seconds one call may take.")
+    openai_max_output_tokens: int = Field(1000, ge=100, le=4000, description="Longest answer, in tokens.")
+    gpt4_daily_budget_usd: float = Field(5.0, ge=0, description="No call whose worst price exceeds what is left.")
+    gpt4_monthly_budget_usd: float = Field(100.0, ge=0, description="The same for the calendar month (UTC).")
     gpt4_calls_per_hour: int = Field(5, ge=0, description="Every request sent counts, retries and repairs included.")
     retrain_min_confidence: float = Field(
         0.70, ge=0, le=1, description="GPT-4's confidence below which its recommendation to retrain is not followed."
@@ -79,22 +79,24 @@ class Settings(BaseSettings):
     max_candle_age_bars: int = Field(
         6, ge=1, description="adaptive_retrain refuses candles whose newest one closed longer ago than that."
     )
-    retrain_epochs: int = Field(30, ge=1, le=1000)
+    retrain_epochs: int = Field(30, ge=1, le=1000, description="Epochs of a training that adaptive_retrain starts.")
     model_encryption_key: SecretStr | None = Field(
         None, description="32 bytes, base64: the AES-256-GCM key of the model files. Losing it loses the models."
     )
 
     # --- deployment rule
-    min_deploy_accuracy: float = Field(0.60, ge=0, le=1)
-    min_deploy_skill: float = Field(-0.03, ge=-1, le=1)
-    min_comparison_bars: int = Field(150, ge=1)
+    min_deploy_accuracy: float = Field(0.60, ge=0, le=1, description="A less accurate model is not deployed.")
+    min_deploy_skill: float = Field(-0.03, ge=-1, le=1, description="Accuracy less baseline; below it: no deploy.")
+    min_comparison_bars: int = Field(150, ge=1, description="With fewer common new bars the champion stays.")
 
     # --- retries (seconds before the 1st, 2nd, 3rd retry of a transient error; and after a killed worker)
-    retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field((60.0, 120.0, 300.0))
-    infra_retry_delay_s: float = Field(5.0, ge=0)
+    retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
+        (60.0, 120.0, 300.0), description="Seconds before each retry of a transient error, comma-separated."
+    )
+    infra_retry_delay_s: float = Field(5.0, ge=0, description="Seconds before the retry after a killed worker.")
 
     # --- notifications
-    notifications_enabled: bool = Field(True)
+    notifications_enabled: bool = Field(True, description="Off: messages stay in the outbox.")
     notification_channels: Annotated[tuple[str, ...], NoDecode] = Field(
         ("slack",), description="Channels that messages go to, comma-separated."
     )

@@ -50,21 +50,32 @@ def rights_of(entries: list[dict[str, str]]) -> Rights:
 def sync_roles(cli: Cli, wanted_file: Path, folder: Path) -> None:
     """Make the roles of the file exist with exactly the rights of the file.
 
-    `airflow roles import` leaves existing roles as they are, so that rights added or taken away since the
-    environment was made would never arrive. Airflow's built-in roles have no rights in the file and stay.
+    `airflow roles import` does not do: it leaves existing roles as they are, so that rights added or taken away
+    since the environment was made would never arrive, and it builds FAB's application anew for every line, which
+    takes some ten seconds. Airflow's built-in roles have no rights in the file and stay as they are.
     """
-    cli("roles", "import", str(wanted_file))
+    wanted = {name: rights for name, rights in rights_of(json.loads(wanted_file.read_text())).items() if rights}
+    cli("roles", "create", *wanted)
     exported = folder / "roles.json"
     cli("roles", "export", str(exported))
-    wanted = {name: rights for name, rights in rights_of(json.loads(wanted_file.read_text())).items() if rights}
     existing = rights_of(json.loads(exported.read_text()))
-    for name, rights in wanted.items():
-        for command, changes in (
-            ("add-perms", rights - existing[name]),
-            ("del-perms", existing[name] - rights - {GRANTED_TO_ALL}),
-        ):
-            for resource, action in sorted(changes):
-                cli("roles", command, name, "--resource", resource, "--action", action)
+    missing = {name: rights - existing[name] for name, rights in wanted.items()}
+    surplus = {name: existing[name] - rights - {GRANTED_TO_ALL} for name, rights in wanted.items()}
+    for command, changes in (("add-perms", missing), ("del-perms", surplus)):
+        for roles, resources, action in grouped(changes):
+            cli("roles", command, *roles, "--resource", *resources, "--action", action)
+
+
+def grouped(changes: Rights) -> list[tuple[tuple[str, ...], list[str], str]]:
+    """Return the same rights as few (roles, resources, action), each meaning every role with every resource."""
+    holders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for role in sorted(changes):
+        for right in changes[role]:
+            holders[right].append(role)
+    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
+    for (resource, action), roles in sorted(holders.items()):
+        groups[tuple(roles), action].append(resource)
+    return [(roles, resources, action) for (roles, action), resources in groups.items()]
 
 
 def set_up(plan: dict[str, Any], folder: Path) -> None:
@@ -73,6 +84,7 @@ def set_up(plan: dict[str, Any], folder: Path) -> None:
     :param plan: `database`, `roles_file`, `pools`, `connections`, `admin` (name, password).
     :param folder: for the files that Airflow's import commands read.
     """
+    is_new = not Path(plan["database"]).exists()
     cli = airflow_cli()
     cli("db", "migrate")
     # Readers and the one writer of SQLite stop blocking each other. The setting stays in the file.
@@ -82,7 +94,8 @@ def set_up(plan: dict[str, Any], folder: Path) -> None:
     admin, password = plan["admin"]["name"], plan["admin"]["password"]
     names = ("--firstname", "Trading", "--lastname", "Ops", "--email", "admin@example.invalid")
     cli("users", "create", "--username", admin, "--role", "Admin", "--password", password, *names)
-    cli("users", "reset-password", "--username", admin, "--password", password)
+    if not is_new:
+        cli("users", "reset-password", "--username", admin, "--password", password)
     for kind, options in (("pools", ()), ("connections", ("--overwrite",))):
         file = folder / f"{kind}.json"
         file.write_text(json.dumps(plan[kind]))

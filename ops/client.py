@@ -125,12 +125,12 @@ class AirflowClient:
         """Return the task instances of a run."""
         return list(self._pages(f"{_run(dag_id, run_id)}/taskInstances", "task_instances"))
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:  # noqa: ANN401 (any JSON value)
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """Return an XCom value, or None when there is none."""
         path = f"{_task(dag_id, run_id, task_id)}/xcomEntries/{quote(key, safe='')}"
         return self._value(path, map_index=map_index, deserialize=False)
 
-    def state_store(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:  # noqa: ANN401 (any JSON value)
+    def state_store(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
         """Return a value of a task's state store (progress, for instance), or None when there is none."""
         return self._value(f"{_task(dag_id, run_id, task_id)}/state-store/{quote(key, safe='')}", map_index=map_index)
 
@@ -142,7 +142,7 @@ class AirflowClient:
 
     # --- transport
 
-    def request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 (httpx's own)
+    def request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         """Send a request as the user and return the JSON object that comes back (empty for no content).
 
         :raises AirflowApiError: for every status outside 2xx.
@@ -155,7 +155,9 @@ class AirflowClient:
         headers = kwargs.pop("headers", {})
         for last in (False, True):
             token = self._token or self.login()
-            response = self._http.request(method, path, headers={**headers, "Authorization": f"Bearer {token}"}, **kwargs)
+            response = self._http.request(
+                method, path, headers={**headers, "Authorization": f"Bearer {token}"}, **kwargs
+            )
             if response.status_code != httpx.codes.UNAUTHORIZED or last:
                 break
             self._token = None
@@ -163,7 +165,7 @@ class AirflowClient:
             raise AirflowApiError(response)
         return response
 
-    def _value(self, path: str, **params: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    def _value(self, path: str, **params: Any) -> Any:
         try:
             return self.request("GET", path, params=params)["value"]
         except AirflowApiError as error:

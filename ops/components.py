@@ -54,7 +54,9 @@ def services(environment: Environment) -> list[Component]:
         start = partial(spawn, command, environment.for_strangers("sandbox"), log)
         components.append(Component("sandbox", start, log, ready=run_dir.sandbox_file.exists, grace_s=15.0))
     if environment.starts_mongod:
-        components.append(Component("mongod", partial(_mongod, environment), run_dir.mongo / "mongod.log", grace_s=30.0))
+        components.append(
+            Component("mongod", partial(_mongod, environment), run_dir.mongo / "mongod.log", grace_s=30.0)
+        )
     return components
 
 

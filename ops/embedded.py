@@ -1,6 +1,6 @@
 """The embedded mode: Airflow on SQLite, a mongod and the sandbox, on this machine alone.
 
-    python -m ops.embedded up | down | status
+python -m ops.embedded up | down | status
 """
 
 from __future__ import annotations
@@ -111,9 +111,6 @@ def up(run_dir: RunDir) -> int:
 
 def down(run_dir: RunDir) -> int:
     """End the environment and make sure that nothing of it is left."""
-    if not run_dir.path.exists():
-        print(f"Nothing to end: there is no environment in {run_dir.path}.")
-        return 0
     supervisor = supervisor_of(run_dir)
     if supervisor is not None:
         print("Ending the environment ...", flush=True)
@@ -141,7 +138,9 @@ def leftovers(run_dir: RunDir) -> list[str]:
     """Return what should not be there after the end: processes, listening ports, files that claim a running server."""
     problems = [f"process {process.pid} is still there" for process in owned(run_dir.path)]
     environment, _ = Environment.prepare(run_dir, running=True)
-    problems += [f"port {port} ({name}) is still taken" for name, port in environment.ports.items() if not is_free(port)]
+    problems += [
+        f"port {port} ({name}) is still taken" for name, port in environment.ports.items() if not is_free(port)
+    ]
     lock = run_dir.mongo / "data" / "mongod.lock"
     if lock.exists() and lock.stat().st_size:
         problems.append(f"mongod did not end cleanly: {lock} still names its process")
@@ -169,7 +168,8 @@ def status(run_dir: RunDir) -> int:
 
 
 @contextmanager
-def _only_one(run_dir: RunDir) -> Iterator[None]:
+def only_one(run_dir: RunDir) -> Iterator[None]:
+    """Keep other `up` and `down` commands away from the environment; exits when one is at work already."""
     run_dir.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with run_dir.lock_file.open("w") as lock:
         try:
@@ -193,7 +193,10 @@ def main() -> int:
         return status(run_dir)
     if command == "supervise":
         return supervise(run_dir)
-    with _only_one(run_dir):
+    if command == "down" and not run_dir.path.exists():
+        print(f"Nothing to end: there is no environment in {run_dir.path}.")
+        return 0
+    with only_one(run_dir):
         return up(run_dir) if command == "up" else down(run_dir)
 
 

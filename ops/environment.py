@@ -25,16 +25,21 @@ from ops.sizing import Sizes, usable_cores
 CONNECTION_PREFIX = "AIRFLOW_CONN_"
 MONGO_VARIABLE = "AIRFLOW_CONN_MONGO_DEFAULT"
 SANDBOX_VARIABLE = "TRADING_OPS_SANDBOX"
+ENV_FILE_VARIABLE = "TRADING_OPS_ENV_FILE"
 OPENAI_KEY = "OPENAI_API_KEY"
 OPENAI_ADDRESS = "TRADING_OPS_OPENAI_BASE_URL"
 ADMIN_NAME = "admin"
 
 
-def load_dotenv(path: Path = REPOSITORY / ".env") -> None:
-    """Add the file's variables to this process's environment; what is set already stays."""
-    if path.exists():
+def load_dotenv() -> None:
+    """Add the variables of `.env` (or of the file `TRADING_OPS_ENV_FILE`) to this process's environment.
+
+    What is set already stays. Variables without a value count as not set.
+    """
+    path = Path(os.environ.get(ENV_FILE_VARIABLE) or REPOSITORY / ".env")
+    if path.is_file():
         for name, value in dotenv_values(path).items():
-            if value is not None:
+            if value:
                 os.environ.setdefault(name, value)
 
 
@@ -80,8 +85,8 @@ class Environment:
 
     @property
     def mongo_uri(self) -> str:
-        """The MongoDB that the bundle works on."""
-        return self.caller.get(MONGO_VARIABLE) or f"mongodb://127.0.0.1:{self.ports['mongod']}"
+        """Which MongoDB the bundle works on, for people: never the caller's own address, it may hold a password."""
+        return f"mongodb://127.0.0.1:{self.ports['mongod']}" if self.starts_mongod else f"(as {MONGO_VARIABLE} says)"
 
     @property
     def sizes(self) -> Sizes:

@@ -53,8 +53,10 @@ def print_welcome(environment: Environment, *, show_password: bool) -> None:
     """Print where everything is; the admin's password only when it was made just now."""
     print(f"\n  Airflow   {environment.base_url}   user {ADMIN_NAME}")
     if show_password:
-        print(f"  password  {environment.admin_password}   (shown this once; kept in {environment.run_dir.secrets_file})")
-    print(f"  MongoDB   {'127.0.0.1:' + str(environment.ports['mongod']) if environment.starts_mongod else 'yours'}")
+        print(
+            f"  password  {environment.admin_password}   (shown this once; kept in {environment.run_dir.secrets_file})"
+        )
+    print(f"  MongoDB   {environment.mongo_uri}")
     if urls := environment.sandbox().get("urls", {}):
         print(f"  sandbox   {', '.join(f'{name} {url}' for name, url in sorted(urls.items()) if '/' not in url[8:])}")
     print(f"  logs      {environment.run_dir.logs}\n  to end it: make down\n")

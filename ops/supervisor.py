@@ -134,7 +134,9 @@ class Supervisor:
     def _recover(self, component: Component, exit_code: int) -> bool:
         self._record(component, exit_code)
         kill_owned(self._run_dir, component.name)  # children that a dead parent left would work on unwatched
-        recent = [moment for moment in self._restarts[component.name] if moment > time.monotonic() - self._policy.window_s]
+        recent = [
+            moment for moment in self._restarts[component.name] if moment > time.monotonic() - self._policy.window_s
+        ]
         if len(recent) >= self._policy.attempts:
             self.say(
                 State.FAILED,
@@ -147,6 +149,7 @@ class Supervisor:
         try:
             self._launch(component)
         except (OSError, RuntimeError) as error:  # did not even start: the next round counts it as a crash
-            component.log.open("a").write(f"start failed: {error}\n")
+            with component.log.open("a") as log:
+                log.write(f"start failed: {error}\n")
         self.say(State.RUNNING, f"{component.name} was restarted")
         return True

@@ -34,7 +34,7 @@ class Control:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = {name: url.removesuffix("/v1") for name, url in urls.items() if name in SERVICES}
-        self._http = httpx.Client(timeout=30.0, trust_env=False)
+        self._http = httpx.Client(timeout=30.0, trust_env=False, verify=False)
 
     @classmethod
     def from_file(cls, urls_file: Path) -> Control:
@@ -103,7 +103,10 @@ class Control:
         return answer
 
     def engine_state(self, **values: Any) -> dict[str, Any]:
-        """Set engine switches (`spec_endpoints`, `uptime_minutes`, `running`, `pending_orders`) and return its state."""
+        """Set engine switches and return its state.
+
+        Switches: `spec_endpoints`, `uptime_minutes`, `running`, `pending_orders`, `pending_signals`.
+        """
         method = "POST" if values else "GET"
         state: dict[str, Any] = self._call(method, "engine", "state", values or None)
         return state

@@ -67,6 +67,7 @@ class Sandbox:
     folder: Path
     services: dict[str, Service] = field(default_factory=dict)
     smtp_port: int | None = None
+    _control: Control | None = None
 
     @property
     def urls(self) -> dict[str, str]:
@@ -103,10 +104,12 @@ class Sandbox:
 
     @property
     def control(self) -> Control:
-        """A client for the control endpoints."""
-        from sandbox.control import Control
+        """A client for the control endpoints; `stop` closes it."""
+        if self._control is None:
+            from sandbox.control import Control
 
-        return Control(self.urls)
+            self._control = Control(self.urls)
+        return self._control
 
     def poll(self) -> dict[str, int]:
         """Return the stand-ins that ended by themselves, with their exit codes: empty while all is well."""
@@ -115,6 +118,9 @@ class Sandbox:
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End all processes by their ids and wait for them; may be called twice."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
         processes = [service.process for service in self.services.values()]
         for process in processes:
             if process.poll() is None:

@@ -22,8 +22,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def control(sandbox: Sandbox) -> Iterator[Control]:
-    """The control client; every stand-in is back to normal before and after the test."""
-    with sandbox.control as client:
-        client.reset()
-        yield client
-        client.reset()
+    """The control client; every stand-in is back to normal after the test."""
+    yield sandbox.control
+    sandbox.control.reset()

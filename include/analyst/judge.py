@@ -88,12 +88,13 @@ def ask(
     conversation = _Conversation(settings, ledger, task_id, purpose, try_number)
     asked = list(messages)
     try:
-        raw = conversation.request(asked)
         try:
-            answer = parse_answer(raw)
+            raw, answer = conversation.answer(asked)
         except AnswerError as first:
+            if first.kind == "refused":
+                raise
             log.warning("%s; one repair attempt. The answer was: %r", first, first.raw_answers)
-            raw, answer = conversation.repair(asked, raw, first)
+            raw, answer = conversation.repair(asked, first)
     except AnswerError as error:
         error.requests, error.cost_usd = conversation.requests, conversation.cost_usd
         raise
@@ -130,12 +131,13 @@ class _Conversation:
         self.completion_tokens = 0
         self.cost_usd = 0.0
 
-    def repair(self, messages: list[dict[str, str]], raw: str, first: AnswerError) -> tuple[str, Answer]:
-        if first.kind == "refused":
-            raise first
+    def answer(self, messages: list[dict[str, str]], purpose_suffix: str = "") -> tuple[str, Answer]:
+        raw = self._request(messages, purpose_suffix)
+        return raw, parse_answer(raw)
+
+    def repair(self, messages: list[dict[str, str]], first: AnswerError) -> tuple[str, Answer]:
         try:
-            second_raw = self.request(repair_messages(messages, raw, first.problem), ":repair")
-            return second_raw, parse_answer(second_raw)
+            return self.answer(repair_messages(messages, first.raw_answers[0], first.problem), ":repair")
         except AnswerError as second:
             raws = (*first.raw_answers, *second.raw_answers)
             raise AnswerError(
@@ -146,7 +148,7 @@ class _Conversation:
                 first.kind, f"{first.problem}; no repair attempt could be made: {refused}", first.raw_answers
             ) from refused
 
-    def request(self, messages: list[dict[str, str]], purpose_suffix: str = "") -> str:
+    def _request(self, messages: list[dict[str, str]], purpose_suffix: str) -> str:
         settings = self._settings
         worst = worst_case_cost_usd(settings.openai_model, messages, settings.openai_max_output_tokens, ANSWER_SCHEMA)
         reservation = self._ledger.reserve(
@@ -161,7 +163,7 @@ class _Conversation:
                 max_tokens=settings.openai_max_output_tokens,
                 response_format=self._response_format(),
             )
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, ValueError) as error:  # a body that is not JSON escapes as a ValueError
             self._fail(reservation, describe_failure(error, settings))
         usage = _usage(completion)
         if usage is None:

@@ -33,7 +33,7 @@ class Failure:
     billed: Literal["no", "perhaps"]
 
 
-def describe_failure(error: openai.OpenAIError, settings: Settings) -> Failure:
+def describe_failure(error: openai.OpenAIError | ValueError, settings: Settings) -> Failure:
     """Translate the client's exception; the key appears in no message."""
     where = f"the AI endpoint ({settings.openai_model})"
     if isinstance(error, openai.APIStatusError):

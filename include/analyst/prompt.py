@@ -130,13 +130,16 @@ def _accuracy(history: AccuracyHistory, evidence: Evidence) -> str:
     if not points:
         return name + "not scored on enough new bars in the last 7 days"
     last = points[-1]
-    change = (last.accuracy - points[0].accuracy) * 100
-    text = name + " → ".join(f"{point.accuracy:.1%}" for point in points) + f" ({change:+.1f} points"
+    facts = []
+    if len(points) > 1:
+        facts.append(f"{_shown((last.accuracy - points[0].accuracy) * 100, 1, '', sign=True)} points")
     if last.baseline is not None:
-        text += f"; baseline {last.baseline:.1%}"
+        facts.append(f"baseline {last.baseline:.1%}")
     if last.skill is not None:
-        text += f", skill {last.skill * 100:+.1f} points"
-    return text + (f", {last.bars} bars)" if last.bars is not None else ")")
+        facts.append(f"skill {_shown(last.skill * 100, 1, '', sign=True)} points")
+    if last.bars is not None:
+        facts.append(f"{last.bars} bars")
+    return name + " → ".join(f"{point.accuracy:.1%}" for point in points) + (f" ({', '.join(facts)})" if facts else "")
 
 
 def _market(market: MarketConditions) -> list[str]:
@@ -158,4 +161,5 @@ def _threshold(check: ThresholdCheck) -> str:
 def _shown(value: float | None, decimals: int, unit: str, *, sign: bool = False) -> str:
     if value is None:
         return "n/a"
-    return f"{value:+.{decimals}f}{unit}" if sign else f"{value:.{decimals}f}{unit}"
+    rounded = round(value, decimals) + 0.0  # no "-0.0"
+    return f"{rounded:+.{decimals}f}{unit}" if sign else f"{rounded:.{decimals}f}{unit}"

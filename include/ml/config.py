@@ -28,7 +28,7 @@ class TrainingConfig:
     """Parameters of one training, checked when made.
 
     :param model_type: `lstm`, `gru` or `transformer`, in any case.
-    :param learning_rate: of AdamW, above 0 and at most 1.
+    :param learning_rate: of Adam, above 0 and at most 1.
     :param validation_split: share of the newest samples held out for the evaluation, between 0 and 0.5.
     :param target: `trend` (sign of the change of EMA12 over 8 bars) or `return` (sign of the plain return).
     :param seed: of the weights, the order of the samples and the dropout.

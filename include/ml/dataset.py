@@ -63,8 +63,8 @@ def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int) -> Dat
         split = split_samples(len(rows), config.validation_split, LABEL_HORIZON)
     except BadInputError as error:
         raise BadInputError(
-            f"{error} ({candles.symbol} {candles.timeframe}: {len(candles)} candles found; the first {history - 1} warm "
-            f"the indicators up, the newest {LABEL_HORIZON} have no label yet)"
+            f"{error} ({candles.symbol} {candles.timeframe}: {len(candles)} candles found; the first {history - 1} "
+            f"warm the indicators up, the newest {LABEL_HORIZON} have no label yet)"
         ) from None
     names, features = compute_features(used)
     label = labels(used.close, config.target)

@@ -134,6 +134,11 @@ class ModelFileStore:
                 self._bucket.delete(stored["_id"])
         self._cache_path(name).unlink(missing_ok=True)
 
+    @mongo_outage("counting model files")
+    def count(self) -> int:
+        """Return the number of stored files."""
+        return self._files.count_documents({})
+
     @mongo_outage("sweeping model files")
     def sweep(self, referenced: Collection[str], before: datetime) -> list[str]:
         """Remove what killed runs left behind, and return the names of the files removed.

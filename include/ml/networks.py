@@ -6,9 +6,9 @@ Every network adds three things up to the logit of its forecast:
     skip              a linear reading of the newest bar
     trunk             what LSTM, GRU or attention find in the whole window
 
-Skip and trunk start at zero and are held small, so that an untrained network *is* the baseline and
-learns where to deviate from it. A thousand samples, overlapping eightfold, are too few to find the baseline
-*and* anything beyond it.
+Skip and trunk, together the *deviation*, start at zero and are held small by the loss (`losses.py`), so that an
+untrained network *is* the baseline and learns where to leave it. A thousand samples, overlapping
+eightfold, are too few to find the baseline *and* anything beyond it.
 """
 
 from __future__ import annotations
@@ -39,45 +39,49 @@ ATTENTION_HEADS = 4
 
 @dataclass(frozen=True)
 class Width:
-    """Sizes and regularisation of a network."""
+    """Sizes of a network's layers; share of the features and of the trunk's outputs that dropout hides."""
 
     units: tuple[int, ...]
-    dropout: float
+    input_dropout: float
+    trunk_dropout: float
 
 
 WIDTHS: dict[tuple[str, str], Width] = {
-    ("lstm", "standard"): Width((64, 32), 0.3),
-    ("gru", "standard"): Width((64, 32), 0.3),
-    ("transformer", "standard"): Width((32, 32), 0.3),
-    ("lstm", "small"): Width((16,), 0.2),
-    ("gru", "small"): Width((16,), 0.2),
-    ("transformer", "small"): Width((16,), 0.2),
+    ("lstm", "standard"): Width((64, 32), 0.2, 0.5),
+    ("gru", "standard"): Width((64, 32), 0.2, 0.5),
+    ("transformer", "standard"): Width((32, 32), 0.2, 0.5),
+    ("lstm", "small"): Width((16,), 0.1, 0.2),
+    ("gru", "small"): Width((16,), 0.1, 0.2),
+    ("transformer", "small"): Width((16,), 0.1, 0.2),
 }
 
 
 def build_network(config: TrainingConfig, spec: ModelSpec) -> keras.Model:
     """Return the network of `config`, freshly initialised from `config.seed`.
 
-    Input `(batch, window, F)` of scaled features. Outputs: `logit` and `probability` `(batch, 1)`, `quantiles`
-    `(batch, horizons, 3)` in multiples of `volatility * sqrt(h)`.
+    Input `(batch, window, F)` of scaled features. Outputs: `deviation`, `logit` and `probability`, `(batch, 1)` each,
+    and `quantiles` `(batch, horizons, 3)` in multiples of `volatility * sqrt(h)`.
     """
     width = WIDTHS[config.model_type, config.size]
     seeds = iter(range(config.seed * 1000, config.seed * 1000 + 1000))
     window = keras.Input((config.window, len(spec.feature_names)), name="window")
     body = _transformer if config.model_type == "transformer" else _recurrent
-    trunk = body(window, config.model_type, width, seeds)
-    trunk = layers.Dropout(width.dropout, seed=next(seeds), name="trunk_dropout")(trunk)
+    visible = layers.SpatialDropout1D(width.input_dropout, seed=next(seeds), name="input_dropout")(window)
+    trunk = body(visible, config.model_type, width, seeds)
+    trunk = layers.Dropout(width.trunk_dropout, seed=next(seeds), name="trunk_dropout")(trunk)
     newest = window[:, -1, :]
-    terms = [
-        layers.Dense(1, kernel_initializer="zeros", name="skip")(newest),
-        layers.Dense(1, kernel_initializer="zeros", use_bias=False, name="trunk")(trunk),
-    ]
+    deviation = layers.Add(name="deviation")(
+        [
+            layers.Dense(1, kernel_initializer="zeros", name="skip")(newest),
+            layers.Dense(1, kernel_initializer="zeros", use_bias=False, name="trunk")(trunk),
+        ]
+    )
+    logit = deviation
     if config.target == "trend":
-        terms.append(_baseline(spec)(newest))
-    logit = layers.Add(name="logit")(terms)
+        logit = layers.Add(name="logit")([_baseline(spec)(newest), deviation])
     probability = layers.Activation("sigmoid", name="probability")(logit)
     quantiles = QuantileHead(len(spec.quantile_horizons), seed=next(seeds), name="quantiles")(trunk)
-    outputs = {"logit": logit, "probability": probability, "quantiles": quantiles}
+    outputs = {"logit": logit, "deviation": deviation, "probability": probability, "quantiles": quantiles}
     return keras.Model(window, outputs, name=f"{config.model_type}_{config.size}")
 
 
@@ -108,7 +112,7 @@ def _recurrent(x: Any, kind: str, width: Width, seeds: Iterator[int]) -> Any:
     return x
 
 
-def _transformer(x: Any, kind: str, width: Width, seeds: Iterator[int]) -> Any:
+def _transformer(x: Any, _kind: str, width: Width, seeds: Iterator[int]) -> Any:
     """Return the newest bar's view of the window after pre-norm encoder blocks (attention, then a small MLP)."""
     size = width.units[0]
     x = SinusoidalPosition(name="position")(_dense(size, seeds, "projection")(x))

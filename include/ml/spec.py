@@ -71,7 +71,10 @@ class ModelSpec:
                 f"Model description does not fit this code: missing {sorted(names - set(values))}, "
                 f"unknown {sorted(set(values) - names)}; train the model again"
             )
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fixed: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fixed)
 
 
 def history_bars(window: int = 60) -> int:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DIVERGED_FACTOR = 10.0
-WEIGHT_DECAY = 0.02
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,7 @@ def train(
     from include.ml.stepper import Stepper
 
     model = build_network(config, dataset.spec)
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=WEIGHT_DECAY)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = keras.optimizers.Adam(config.learning_rate)
     optimizer.build(model.trainable_variables)
     fingerprint = _fingerprint(dataset, config)
     run = _Run(best_weights=_values(model.variables))

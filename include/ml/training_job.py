@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from include.ml.config import TrainingConfig
+from include.ml.train_request import TrainRequest
 from include.ml.versions import training_versions
 from include.store.collections import TRAINING_JOBS
 from include.store.outage import mongo_outage
@@ -19,40 +19,11 @@ from include.store.results import store_result, update_result
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+__all__ = ["JobStatus", "PinnedData", "TrainRequest", "TrainingJob"]
+
 JobStatus = Literal["queued", "running", "completed", "failed"]
 PIN_MAX_AGE = timedelta(days=1)
 """A retry continues on the first try's candles for so long; after that fresh ones are worth a new start."""
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """One training that a run asks for.
-
-    :param days_of_data: newest days of candles that become samples.
-    :param task_id: the DAG run id. `try_number` grows with every try of that run and fences the older ones off.
-    :param shared_run: whether the run trains several model types (then each has its own job document).
-    :param max_candle_age_bars: refuse candles whose newest one closed longer ago than that; None takes any.
-    """
-
-    symbol: str
-    timeframe: str
-    days_of_data: int
-    config: TrainingConfig
-    task_id: str
-    try_number: int = 1
-    dag_id: str = "train_model"
-    shared_run: bool = False
-    max_candle_age_bars: int | None = None
-
-    @property
-    def model_type(self) -> str:
-        """`lstm`, `gru` or `transformer`."""
-        return self.config.model_type
-
-    @property
-    def job_id(self) -> str:
-        """`_id` of the job document: the task id, with the model type where a run trains several."""
-        return f"{self.task_id}:{self.model_type}" if self.shared_run else self.task_id
 
 
 @dataclass(frozen=True)
@@ -87,15 +58,17 @@ class TrainingJob:
         """
         before = self._begin("running")
         pinned = before.get("pinned_data")
-        at: datetime | None = before.get("started_at")
-        if not pinned or at is None or before.get("status") == "completed" or self._now() - at > PIN_MAX_AGE:
+        if not pinned or before.get("status") == "completed" or self._now() - pinned["at"] > PIN_MAX_AGE:
             return None
         self.epoch_metrics = list(before.get("epoch_metrics") or [])
         return PinnedData(int(pinned["end_ms"]), str(pinned["sha256"]))
 
     def use_data(self, data: Mapping[str, Any], pinned: PinnedData) -> None:
-        """Record which candles the training reads."""
-        self._update({"data": dict(data), "pinned_data": asdict(pinned)})
+        """Record which candles the training reads; the age of the pin counts from their first use."""
+        known = self._document.get("pinned_data") or {}
+        same = (known.get("end_ms"), known.get("sha256")) == (pinned.end_ms, pinned.sha256)
+        at = known["at"] if same else self._now()
+        self._update({"data": dict(data), "pinned_data": {**asdict(pinned), "at": at}})
 
     def add_epoch(self, metrics: Mapping[str, Any], *, write: bool) -> None:
         """Remember an epoch's metrics (`epoch` counts from 1; a repeated epoch replaces the former); maybe write."""

@@ -92,7 +92,8 @@ class Message:
 def _cut(body: str) -> str:
     if len(body) <= MAX_BODY_CHARS:
         return body
-    return f"{body[:MAX_BODY_CHARS]}… ({len(body) - MAX_BODY_CHARS} more characters)"
+    kept = MAX_BODY_CHARS - 50  # room for the note, so that a stored message is not cut again
+    return f"{body[:kept]}… ({len(body) - kept} more characters)"
 
 
 def _clean_value(name: str, value: object) -> str:

@@ -32,10 +32,14 @@ def claim_trainings(
 ) -> list[str]:
     """Claim the trainings of a run, all or none; the claims outlast the wait for a training slot.
 
+    What the run has claimed before is given back first: it was cleared and starts again.
+
     :raises include.errors.LeaseHeldError: when a living run holds one of them.
     """
     keys = {training_key(model_type, symbol): model_type for model_type in model_types}
-    LeaseStore(db).acquire_all(
+    leases = LeaseStore(db)
+    leases.release_run(owner)
+    leases.acquire_all(
         list(keys),
         owner,
         ADMISSION_TRY,

@@ -100,7 +100,7 @@ class Demo:
         self, chain: Chain, performance: dict[str, Any], analysis: dict[str, Any], retrainings: list[dict[str, Any]]
     ) -> None:
         candles = [self._result(run, "refresh_candles") for run in chain.retrainings] if retrainings else []
-        story.tell_data(self._console, str(self._control.data()['data']), [report for report in candles if report])
+        story.tell_data(self._console, str(self._control.data()["data"]), [report for report in candles if report])
         if performance:
             story.tell_performance(self._console, performance)
         if analysis:

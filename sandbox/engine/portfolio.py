@@ -18,7 +18,9 @@ def portfolio(closed: list[Trade], opened: list[Trade]) -> dict[str, float | int
     ratio is mean over deviation of returns on margin, not annualised; `profit_factor` is average win over
     average loss, infinite (null on the wire) without a loss.
     """
-    in_order = sorted(closed, key=lambda trade: datetime.fromisoformat(trade["close_time"]))
+    closed = [trade for trade in closed if _is_usable(trade)]
+    opened = [trade for trade in opened if _is_usable(trade)]
+    in_order = sorted(closed, key=lambda trade: datetime.fromisoformat(trade["close_time"] or trade["open_time"]))
     pnls = [float(trade["pnl"]) for trade in in_order]
     wins, losses = [pnl for pnl in pnls if pnl > 0], [-pnl for pnl in pnls if pnl < 0]
     realized = math.fsum(pnls)
@@ -47,6 +49,12 @@ def portfolio(closed: list[Trade], opened: list[Trade]) -> dict[str, float | int
         "margin_used": margin,
         "free_margin": equity - margin,
     }
+
+
+def _is_usable(trade: Trade) -> bool:
+    """Whether a trade has its numbers: a custom one may be corrupt on purpose."""
+    numbers = [trade.get(name) for name in ("pnl", "entry_price", "quantity", "leverage")]
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
 
 
 def _margin(trade: Trade) -> float:

@@ -47,7 +47,7 @@ def make_pattern(name: str, wins: list[float], losses: list[float], seed: int) -
             won += 1
         else:
             order.append(losses[position - 1 - won])
-    step = WEEK_S / total
+    step = WEEK_S / max(1, total)
     slots = (Slot((at + 0.5 + chance.uniform(-0.3, 0.3)) * step, value) for at, value in enumerate(order))
     return Pattern(name, tuple(slots))
 

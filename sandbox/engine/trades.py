@@ -78,7 +78,9 @@ class TradeBook:
 
     def _trade(self, week: int, at: int, slot: Slot) -> tuple[float, Trade]:
         closes = week * WEEK_S + slot.closes_s
-        return closes, closed_trade(closes, slot.return_pct, random.Random(f"{self.seed}/{week}/{at}"))
+        # The moment is part of the seed: in the week in which one pattern follows the other, both have a slot `at`.
+        chance = random.Random(f"{self.seed}/{week}/{at}/{slot.closes_s}")
+        return closes, closed_trade(closes, slot.return_pct, chance)
 
 
 def closed_trade(closes: float, return_pct: float, chance: random.Random, notional: float | None = None) -> Trade:

@@ -36,7 +36,7 @@ class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.app = partial(_with_transport, self.app, transport)
+        self.app: Any = partial(_with_transport, self.app, transport)
 
 
 def parser(description: str) -> argparse.ArgumentParser:

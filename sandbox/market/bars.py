@@ -71,9 +71,16 @@ class Bars:
 
     def append(self, other: Bars) -> Bars:
         """Return these candles followed by later ones of the same symbol."""
-        names = ("open_time", "open", "high", "low", "close", "volume")
-        parts = [np.concatenate([getattr(self, name), getattr(other, name)]) for name in names]
-        return Bars(*parts, self.price_decimals, self.volume_decimals)
+        return Bars(
+            np.concatenate([self.open_time, other.open_time]),
+            np.concatenate([self.open, other.open]),
+            np.concatenate([self.high, other.high]),
+            np.concatenate([self.low, other.low]),
+            np.concatenate([self.close, other.close]),
+            np.concatenate([self.volume, other.volume]),
+            self.price_decimals,
+            self.volume_decimals,
+        )
 
 
 def from_floats(open_time: IntArray, columns: NDArray[np.float64]) -> Bars:

@@ -85,7 +85,7 @@ class MarketView:
     def _range(self, symbol: str, bar_ms: int, start_ms: int, end_ms: int, now_ms: int) -> Bars:
         """Return the candles with `start_ms <= open_time <= end_ms` as known at `now_ms`."""
         shift = self.clock.shift_ms
-        # On the candle grid: the first candle that opens at or after the start, the end of the last that opens by the end.
+        # On the candle grid: the first to open at or after the start, the end of the last to open by the end.
         first = -(-start_ms // bar_ms) * bar_ms
         last = (end_ms // bar_ms + 1) * bar_ms
         if last <= first:

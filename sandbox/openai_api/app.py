@@ -126,7 +126,8 @@ def _respond(body: dict[str, Any], status: int = 200) -> Response:
 
 async def _unknown_url(request: Request, error: Any) -> Response:
     if error.status_code == 405:
-        message = f"Not allowed to {request.method} on {request.url.path} (HINT: Perhaps you meant to use another HTTP method?)"
+        hint = "(HINT: Perhaps you meant to use another HTTP method?)"
+        message = f"Not allowed to {request.method} on {request.url.path} {hint}"
         return _respond(bodies.error(message, "invalid_request_error", "method_not_supported"), 405)
     message = f"Invalid URL ({request.method} {request.url.path})"
     return _respond(bodies.error(message, "invalid_request_error"), 404)

@@ -20,7 +20,7 @@ FIGURES = {
     "average profit": (re.compile(r"(?:avg|average)[ _]profit", re.I), 1.5, "%"),
     "Sharpe ratio": (re.compile(r"sharpe", re.I), 1.0, ""),
 }
-CURRENT = re.compile(rf"(?:current|7 days|now)\s*:\s*{NUMBER}", re.I)
+CURRENT = re.compile(rf"(?:current|7 days|now)\s*:\s*(?:{NUMBER}|n/a)", re.I)
 BRACKET = re.compile(r"\[([^\]]*)\]")
 MIN_ACCURACY = 65.0
 MAX_DROP = 5.0
@@ -82,7 +82,7 @@ def find_critical(prompt: str) -> list[Finding]:
 def _current(line: str) -> float | None:
     match = CURRENT.search(line)
     if match:
-        return float(match[1])
+        return float(match[1]) if match[1] else None
     bracket = BRACKET.search(line)
     values = re.findall(NUMBER, bracket[1]) if bracket else []
     return float(values[-1]) if values else None

@@ -31,12 +31,12 @@ class MailSink:
         self._inbox = inbox
         self.trouble: MailTrouble | None = None
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002
         """Take or refuse a mail."""
         trouble = self._next_trouble()
         if trouble is not None:
             await asyncio.sleep(trouble.delay_s)
-            if trouble.drop and server.transport is not None:
+            if trouble.drop and isinstance(server.transport, asyncio.Transport):
                 server.transport.abort()
                 return "421 4.3.2 closing"
             if trouble.reply:
@@ -70,7 +70,8 @@ def _describe(envelope: Envelope, content: bytes) -> dict[str, Any]:
     message = message_from_bytes(content, policy=policy.default)
     assert isinstance(message, EmailMessage)
     parts = [part for part in message.walk() if not part.is_multipart()]
-    bodies = {part.get_content_type(): part.get_content() for part in parts if part.get_content_maintype() == "text"}
+    texts = [part for part in parts if part.get_content_maintype() == "text"]
+    bodies = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in texts}
     attachments = [
         {
             "name": part.get_filename(),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import pymongo
 import pytest
+from bson.codec_options import CodecOptions
 from pydantic import SecretStr
 from pymongo.database import Database
 
 from include.analyst.ledger import CostLedger
 from include.settings import Settings
+from include.store.collections import ensure_indexes
+from sandbox.mongod import Mongod
 from tests.analyst.openai_answers import KEY
 from tests.trading.engine_answers import NOW
 from tests.trading.loopback import LoopbackServer, loopback
@@ -28,6 +33,25 @@ class Clock:
 
     def forward(self, **span: float) -> None:
         self.now += timedelta(**span)
+
+
+@pytest.fixture(scope="session")
+def analyst_database(mongod: Mongod) -> Iterator[Database[dict[str, Any]]]:
+    """One database for all tests of this package: to make the indexes takes longer than most of these tests."""
+    with pymongo.MongoClient[dict[str, Any]](mongod.uri, serverSelectionTimeoutMS=5000) as client:
+        name = f"test_analyst_{uuid.uuid4().hex[:8]}"
+        database = client.get_database(name, codec_options=CodecOptions(tz_aware=True))
+        ensure_indexes(database)
+        yield database
+        client.drop_database(name)
+
+
+@pytest.fixture
+def db(analyst_database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """That database, emptied."""
+    for name in analyst_database.list_collection_names():
+        analyst_database[name].delete_many({})
+    return analyst_database
 
 
 @pytest.fixture

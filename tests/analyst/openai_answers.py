@@ -26,13 +26,21 @@ def verdict(**changes: object) -> str:
 
 
 def completion(
-    content: str | None, prompt_tokens: int = 500, completion_tokens: int = 200, finish_reason: str = "stop", **message: Any
+    content: str | None,
+    prompt_tokens: int = 500,
+    completion_tokens: int = 200,
+    finish_reason: str = "stop",
+    **message: Any,
 ) -> Reply:
     return as_json(completion_body(content, prompt_tokens, completion_tokens, finish_reason, **message))
 
 
 def completion_body(
-    content: str | None, prompt_tokens: int = 500, completion_tokens: int = 200, finish_reason: str = "stop", **message: Any
+    content: str | None,
+    prompt_tokens: int = 500,
+    completion_tokens: int = 200,
+    finish_reason: str = "stop",
+    **message: Any,
 ) -> dict[str, Any]:
     return {
         "id": "chatcmpl-1",

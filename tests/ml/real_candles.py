@@ -26,6 +26,6 @@ def _whole(folder: Path, symbol: str) -> Candles:
 
 
 def real_candles(folder: Path, symbol: str, until: str, days: int) -> Candles:
-    """Return the hourly candles of the `days` days before the date `until`."""
+    """Return the hourly candles of the `days` days before `until` (an ISO date or time, UTC)."""
     end = at_ms(until)
     return _whole(folder, symbol).between(end - days * DAY_MS, end)

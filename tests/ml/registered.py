@@ -50,8 +50,9 @@ def network(folder: Path) -> Network:
     dataset = build_dataset(candles, config, bars=45 * 24)
     model = train(dataset, config).model
     good = save_model_bytes(model)
-    logit = next(layer for layer in model.layers if layer.name == "logit")
-    logit.set_weights([-weights for weights in logit.get_weights()])
+    for name in ("skip", "trunk", "baseline"):  # the terms that the logit is the sum of
+        layer = model.get_layer(name)
+        layer.set_weights([-weights for weights in layer.get_weights()])
     return Network(good, save_model_bytes(model), dataset.spec)
 
 

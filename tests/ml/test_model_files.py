@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pymongo.database import Database
@@ -15,6 +16,9 @@ from include.errors import BadInputError, IntegrityError
 from include.ml.encryption import KEY_BYTES
 from include.ml.model_files import ModelFileExistsError, ModelFileStore, StoredFile
 from include.ml.model_names import model_file_name
+from include.ml.model_sweep import sweep_model_files
+from include.ml.registry import ModelRegistry
+from tests.ml.models import candidate
 
 KEY = bytes(range(KEY_BYTES))
 NAME = "lstm_BTCUSDT_1h_20251122_143022.keras"
@@ -171,7 +175,7 @@ def test_a_name_that_is_no_model_file_reaches_no_file_system(files: ModelFileSto
 
 
 def test_the_name_is_the_second_in_utc() -> None:
-    in_hanoi = AT.astimezone(__import__("zoneinfo").ZoneInfo("Asia/Ho_Chi_Minh"))
+    in_hanoi = AT.astimezone(ZoneInfo("Asia/Ho_Chi_Minh"))
     assert model_file_name("lstm", "BTCUSDT", "1h", in_hanoi) == NAME
 
 
@@ -189,3 +193,15 @@ def test_the_sweep_removes_what_no_document_names_and_what_was_never_completed(
     assert len(db["model_files.chunks"].distinct("files_id")) == 1
     assert files.load_stored(kept.name, kept.sha256) == DATA
     assert not (cache / f"{lost.name}.enc").exists()
+
+
+def test_a_lost_registry_does_not_cost_the_files_too(files: ModelFileStore, db: Database[dict[str, Any]]) -> None:
+    registry, later = ModelRegistry(db), datetime.now(UTC) + timedelta(days=2)
+    assert sweep_model_files(registry, files, later) == []
+    kept, lost = (files.save_model("lstm", "BTCUSDT", "1h", DATA, AT) for _ in range(2))
+    with pytest.raises(IntegrityError, match=r"registry of models is empty but 2 model file"):
+        sweep_model_files(registry, files, later)
+    registry.register(candidate("run", file=kept))
+    assert sweep_model_files(registry, files, datetime.now(UTC)) == []
+    assert sweep_model_files(registry, files, later) == [lost.name]
+    assert files.load_stored(kept.name, kept.sha256) == DATA

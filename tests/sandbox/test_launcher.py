@@ -102,7 +102,7 @@ def test_unusable_data_stops_the_start_with_its_reason(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "BTCUSDT_1h.csv.gz").write_bytes(b"not a gzip file")
-    with pytest.raises(SandboxError, match="BTCUSDT_1h.csv.gz cannot be read"):
+    with pytest.raises(SandboxError, match=r"BTCUSDT_1h\.csv\.gz cannot be read"):
         start_all(tmp_path / "env", market_data_dir=data, services=["binance"])
 
 

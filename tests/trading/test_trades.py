@@ -65,7 +65,7 @@ def test_fallbacks_are_read_in_the_decided_order() -> None:
     ],
 )
 def test_malformed_trade_is_refused_and_named(changes: dict[str, object], says: str) -> None:
-    row = trade(**changes)
+    row = {**trade(), **changes}
     with pytest.raises(MalformedAnswerError, match=says):
         parse_trade(row)
 

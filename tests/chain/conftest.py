@@ -1,0 +1,173 @@
+"""One real environment for the tests of the chain: Airflow's scheduler and API, mongod, the sandbox.
+
+Trainings are short here (two epochs of the real networks) and retries come at once; everything else is as shipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymongo
+import pytest
+from bson.codec_options import CodecOptions
+from pymongo.database import Database
+
+from include.store import collections
+from ops.client import AirflowApiError, AirflowClient
+from ops.environment import ADMIN_NAME, Environment
+from ops.processes import kill_owned
+from ops.run_dir import REPOSITORY, RunDir
+from sandbox.control import Control
+
+SETTINGS = {
+    "TRADING_OPS_ENV_FILE": os.devnull,
+    "TRADING_OPS_SYMBOLS": "BTCUSDT",
+    "TRADING_OPS_RETRY_DELAYS_S": "0.2",
+    "TRADING_OPS_INFRA_RETRY_DELAY_S": "0.5",
+    "TRADING_OPS_RETRAIN_EPOCHS": "2",
+    "TRADING_OPS_RETRAIN_DAYS": "30",
+    "TRADING_OPS_MIN_COMPARISON_BARS": "100",
+    "TRADING_OPS_OPENAI_TIMEOUT_S": "2",
+}
+OVERRIDDEN = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
+RUN_TIMEOUT_S = 240.0
+
+
+@dataclass
+class RunView:
+    """A finished run: its state and its tasks' states."""
+
+    client: AirflowClient
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: dict[str, str]
+    tries: dict[str, int]
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        return self.client.xcom(self.dag_id, self.run_id, task_id, key)
+
+    @property
+    def story(self) -> str:
+        """What a failed assertion should show: the tasks' states and the end of each failed task's log."""
+        lines = [f"{self.dag_id} {self.run_id}: {self.state}", str(self.tasks)]
+        for task_id, state in self.tasks.items():
+            if state == "failed":
+                log = self.client.logs(self.dag_id, self.run_id, task_id, self.tries[task_id])
+                lines.append(f"--- {task_id}\n{log[-3000:]}")
+        return "\n".join(lines)
+
+    def ended(self, *task_ids: str) -> set[str]:
+        return {self.tasks[task_id] for task_id in task_ids}
+
+
+@dataclass
+class Bundle:
+    """The running environment as a test uses it."""
+
+    run_dir: RunDir
+    client: AirflowClient
+    control: Control
+    db: Database[dict[str, Any]]
+    state_dir: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state_dir = self.run_dir.state
+
+    def run_id(self) -> str:
+        return f"test__{uuid.uuid4().hex[:10]}"
+
+    def start(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
+        return self.client.trigger(dag_id, conf or {}, run_id=run_id or self.run_id())
+
+    def finish(self, dag_id: str, run_id: str, timeout_s: float = RUN_TIMEOUT_S) -> RunView:
+        state = self.client.wait(dag_id, run_id, timeout_s, poll_s=0.2)
+        instances = self.client.task_instances(dag_id, run_id)
+        return RunView(
+            self.client,
+            dag_id,
+            run_id,
+            state,
+            {task["task_id"]: task["state"] for task in instances},
+            {task["task_id"]: task["try_number"] for task in instances},
+        )
+
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> RunView:
+        return self.finish(dag_id, self.start(dag_id, conf, run_id))
+
+    def exists(self, dag_id: str, run_id: str) -> bool:
+        try:
+            self.client.run(dag_id, run_id)
+        except AirflowApiError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def messages(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the outbox's messages that belong to a run."""
+        return [message for message in self.db[collections.OUTBOX].find() if run_id in message["dedupe_key"]]
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """Return the first true answer of the condition; fail when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.02)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """Bring the environment up, once, and down again; nothing of it is left."""
+    run_dir = RunDir(tmp_path_factory.mktemp("chain") / "run")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDDEN)}
+    variables = {**inherited, **SETTINGS, "TRADING_OPS_RUN_DIR": str(run_dir.path)}
+
+    def command(name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ops.embedded", name],
+            env=variables, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+
+    try:
+        up = command("up")
+        assert up.returncode == 0, up.stdout + up.stderr
+        described, _ = Environment.prepare(run_dir, running=True)
+        mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(described.mongo_uri)
+        with (
+            AirflowClient(described.base_url, ADMIN_NAME, described.secrets["TRADING_OPS_ADMIN_PASSWORD"]) as client,
+            Control(described.sandbox()["urls"]) as control,
+            mongo,
+        ):
+            yield Bundle(
+                run_dir, client, control, mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True))
+            )
+        down = command("down")
+        assert down.returncode == 0, down.stdout + down.stderr
+    finally:
+        kill_owned(run_dir.path)
+
+
+@pytest.fixture
+def bundle(environment: Bundle) -> Bundle:
+    """The environment, with the sandbox back to normal and an empty ledger and history."""
+    environment.control.reset()
+    for name in (
+        collections.GPT4_BUDGET,
+        collections.GPT4_COSTS,
+        collections.GPT4_ANALYSIS_HISTORY,
+        collections.MODEL_SCORES,
+    ):
+        environment.db[name].delete_many({})
+    return environment

@@ -1,0 +1,190 @@
+"""The embedded mode as a user meets it: up, logged in, a crash, down, nothing left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops import embedded
+from ops.client import AirflowApiError, AirflowClient
+from ops.environment import Environment
+from ops.ports import is_free
+from ops.processes import kill_owned
+from ops.report import dag_files
+from ops.run_dir import REPOSITORY, RunDir
+from ops.status import State, Status
+from tests.ops.conftest import eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def command(name: str, run_dir: RunDir) -> subprocess.CompletedProcess[str]:
+    overridden = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(overridden)}
+    return subprocess.run(
+        [sys.executable, "-m", "ops.embedded", name],
+        env={**inherited, "TRADING_OPS_RUN_DIR": str(run_dir.path), "TRADING_OPS_ENV_FILE": os.devnull},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@dataclass
+class Running:
+    """An environment that `up` has started."""
+
+    run_dir: RunDir
+    printed: str
+    environment: Environment
+    password: str
+
+    @property
+    def status(self) -> Status:
+        return Status.read(self.run_dir.status_file)
+
+    def client(self, user: str = "admin", password: str | None = None) -> AirflowClient:
+        return AirflowClient(self.environment.base_url, user, password or self.password)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    run_dir = RunDir(tmp_path_factory.mktemp("embedded") / "run")
+    try:
+        answer = command("up", run_dir)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        password = re.search(r"password +(\S+)", answer.stdout)
+        assert password, answer.stdout
+        environment, _ = Environment.prepare(run_dir, running=True)
+        yield Running(run_dir, answer.stdout, environment, password[1])
+    finally:
+        kill_owned(run_dir.path)
+
+
+def test_all_components_are_healthy_and_listen_on_loopback_only(running: Running) -> None:
+    with running.client() as client:
+        assert set(client.health().values()) == {"healthy"}
+    listening = [
+        connection.laddr
+        for process in embedded.owned(running.run_dir.path)
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert {running.environment.ports[name] for name in ("api", "mongod", "binance")} <= {a.port for a in listening}
+
+
+def test_only_the_printed_password_opens(running: Running) -> None:
+    with running.client() as client:
+        assert client.login()
+    with running.client(password="guessed") as client, pytest.raises(AirflowApiError) as refused:
+        client.login()
+    assert refused.value.status == 401
+    with running.client() as client:
+        assert client._http.get("/api/v2/dags").status_code == 401
+
+
+def test_roles_pools_and_connections_are_there(running: Running) -> None:
+    with running.client() as client:
+        roles = {role["name"] for role in client.request("GET", "/auth/fab/v1/roles")["roles"]}
+        pools = {pool["name"]: pool["slots"] for pool in client.request("GET", "/api/v2/pools")["pools"]}
+        connections = {c["connection_id"]: c for c in client.request("GET", "/api/v2/connections")["connections"]}
+    assert {"Viewer", "Trader", "MLAdmin", "RiskOfficer", "Admin"} <= roles
+    assert pools == running.environment.sizes.pools
+    assert connections["slack_default"]["conn_type"] == "slackwebhook"
+    assert connections["mongo_default"]["port"] == running.environment.ports["mongod"]
+
+
+def test_every_dag_file_is_parsed_without_error_and_its_dags_are_not_paused(running: Running) -> None:
+    with running.client() as client:
+        dags = client.dags()
+        assert client.import_errors() == []
+    assert {dag["relative_fileloc"] for dag in dags} == dag_files()
+    assert [dag["dag_id"] for dag in dags if dag["is_paused"]] == []
+
+
+@pytest.fixture
+def trader(running: Running) -> Iterator[AirflowClient]:
+    user = {"username": "tom", "password": "pw", "first_name": "Tom", "last_name": "T", "email": "tom@example.invalid"}
+    with running.client() as admin:
+        admin.request("POST", "/auth/fab/v1/users", json={**user, "roles": [{"name": "Trader"}]})
+    with running.client("tom", "pw") as client:
+        yield client
+
+
+def test_a_trader_sees_only_what_names_him_and_manages_nothing(running: Running, trader: AirflowClient) -> None:
+    with running.client() as admin:
+        readable = {
+            dag["dag_id"]
+            for dag in admin.dags()
+            if "Trader" in (admin.request("GET", f"/api/v2/dags/{dag['dag_id']}/details").get("access_control") or {})
+        }
+    assert {dag["dag_id"] for dag in trader.dags()} == readable
+    for path in ("/api/v2/connections", "/api/v2/variables", "/api/v2/config", "/auth/fab/v1/users"):
+        with pytest.raises(AirflowApiError) as refused:
+            trader.request("GET", path)
+        assert refused.value.status == 403
+
+
+def test_a_second_up_says_that_it_runs_already(running: Running) -> None:
+    answer = command("up", running.run_dir)
+    assert answer.returncode == 0
+    assert "Already running" in answer.stdout
+    assert running.password not in answer.stdout
+
+
+def test_a_killed_component_is_reported_and_comes_back(running: Running) -> None:
+    victim = running.status.components["triggerer"]["pid"]
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: running.status.components["triggerer"]["restarts"] == 1, timeout_s=60)
+    (crash,) = running.status.crashes
+    assert (crash.component, crash.exit_code) == ("triggerer", -9)
+    assert running.status.components["triggerer"]["pid"] != victim
+    for name in ("status", "up"):
+        assert "triggerer ended by itself" in command(name, running.run_dir).stdout
+
+
+def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there(running: Running) -> None:
+    answer = command("down", running.run_dir)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "triggerer ended by itself" in answer.stdout
+    assert embedded.owned(running.run_dir.path) == []
+    assert [name for name, port in running.environment.ports.items() if not is_free(port)] == []
+    files = [file.name for file in running.run_dir.path.rglob("*") if file.suffix in (".pid", ".lock", ".sock")]
+    assert set(files) <= {"mongod.lock", "WiredTiger.lock"}  # kept by MongoDB, empty after a clean end
+    assert (running.run_dir.mongo / "data" / "mongod.lock").stat().st_size == 0
+    assert not running.run_dir.lock_file.exists()
+    assert running.status.state is State.STOPPED
+
+    again = command("up", running.run_dir)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "password" not in again.stdout
+    assert "triggerer ended by itself" in again.stdout  # the crash before the end is told once more
+    assert running.status.crashes == []
+    with running.client() as client:
+        assert client.login()
+        assert set(client.health().values()) == {"healthy"}
+    assert command("down", running.run_dir).returncode == 0
+    assert embedded.owned(running.run_dir.path) == []
+
+
+def test_the_secrets_appear_in_no_log(running: Running) -> None:
+    secrets = list(running.environment.secrets.values())
+    logs = [file for folder in (running.run_dir.logs, running.run_dir.airflow_home / "logs") for file in _files(folder)]
+    assert len(logs) > 5
+    assert not [file for file in logs for secret in secrets if secret in file.read_text(errors="replace")]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]

@@ -1,0 +1,160 @@
+"""The supervisor with real, tiny processes: crashes are recorded, restarts bounded, nothing survives the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ops.processes import marked, owned, spawn
+from ops.status import State, Status
+from ops.supervisor import Component, RestartPolicy, StartError, StopRequestedError, Supervisor
+from tests.ops.conftest import eventually
+
+SLEEP = "import time; time.sleep(600)"
+CRASH = "import sys; print('my last words', flush=True); sys.exit(3)"
+
+
+def component(run_dir: Path, name: str, code: str, **options: object) -> Component:
+    log = run_dir / f"{name}.log"
+    start = partial(spawn, [sys.executable, "-c", code], marked(os.environ, run_dir, name), log)
+    return Component(name, start, log, **options)  # type: ignore[arg-type]
+
+
+def supervisor(run_dir: Path, attempts: int = 2) -> Supervisor:
+    return Supervisor(run_dir, run_dir / "status.json", RestartPolicy(attempts=attempts, delay_s=0.01))
+
+
+def read(run_dir: Path) -> Status:
+    return Status.read(run_dir / "status.json")
+
+
+def test_a_crash_is_recorded_with_its_exit_code_and_last_words(run_dir: Path) -> None:
+    boss = supervisor(run_dir, attempts=0)
+    boss.start([component(run_dir, "fragile", CRASH)])
+    assert boss.watch() is False
+    (crash,) = read(run_dir).crashes
+    assert (crash.component, crash.exit_code) == ("fragile", 3)
+    assert crash.last_lines[-1] == "my last words"
+    assert crash.log == str(run_dir / "fragile.log")
+
+
+def test_restarts_are_bounded_and_the_rest_is_ended_with_a_reason(run_dir: Path) -> None:
+    boss = supervisor(run_dir, attempts=2)
+    boss.start([component(run_dir, "steady", SLEEP), component(run_dir, "fragile", CRASH)])
+    assert boss.watch() is False
+    detail = boss.status.detail
+    boss.stop(State.FAILED, detail)
+    status = read(run_dir)
+    assert len(status.crashes) == 3  # the first start and two restarts
+    assert status.state is State.FAILED
+    assert "fragile crashed 3 times" in status.detail
+    assert owned(run_dir) == []
+
+
+def test_a_component_that_crashed_once_works_again(run_dir: Path) -> None:
+    marker = run_dir / "crashed"
+    once = f"import os, sys; p = {str(marker)!r}\nif not os.path.exists(p): open(p, 'w'); sys.exit(1)\n{SLEEP}"
+    boss = supervisor(run_dir)
+    boss.start([component(run_dir, "once", once)])
+    outcome: list[bool] = []
+    watching = threading.Thread(target=lambda: outcome.append(boss.watch()))
+    watching.start()
+    eventually(lambda: read(run_dir).components["once"]["restarts"] == 1 and len(owned(run_dir, "once")) == 1)
+    boss.stop_requested.set()
+    watching.join()
+    boss.stop()
+    assert outcome == [True]
+    assert len(read(run_dir).crashes) == 1
+    assert read(run_dir).state is State.STOPPED
+    assert owned(run_dir) == []
+
+
+def test_children_of_a_crashed_component_end_before_it_starts_again(run_dir: Path) -> None:
+    pids, alive = run_dir / "child_pids", run_dir / "alive"
+    parent = (
+        "import pathlib, psutil, subprocess, sys\n"
+        f"pids, alive = pathlib.Path({str(pids)!r}), pathlib.Path({str(alive)!r})\n"
+        "old = pids.read_text().split() if pids.exists() else []\n"
+        "living = [p.pid for p in psutil.process_iter() if str(p.pid) in old and p.status() != 'zombie']\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)\n"
+        "pids.write_text(' '.join([*old, str(child.pid)]))\n"
+        "alive.write_text(str(len(living)))\n"
+        "sys.exit(1)"
+    )
+    boss = supervisor(run_dir, attempts=1)
+    boss.start([component(run_dir, "parent", parent)])
+    assert boss.watch() is False
+    assert len(pids.read_text().split()) == 2
+    assert alive.read_text() == "0"
+    assert owned(run_dir) == []
+
+
+def test_a_component_that_ends_before_it_is_ready_stops_the_start(run_dir: Path) -> None:
+    boss = supervisor(run_dir)
+    with pytest.raises(StartError, match=r"fragile ended with code 3: see .*fragile\.log"):
+        boss.start([component(run_dir, "steady", SLEEP), component(run_dir, "fragile", CRASH, ready=lambda: False)])
+    boss.stop(State.FAILED, "no start")
+    assert [crash.component for crash in read(run_dir).crashes] == ["fragile"]
+    assert owned(run_dir) == []
+
+
+def test_a_component_that_never_becomes_ready_stops_the_start(run_dir: Path) -> None:
+    boss = supervisor(run_dir)
+    with pytest.raises(StartError, match="sleepy not ready"):
+        boss.start([component(run_dir, "sleepy", SLEEP, ready=lambda: False, ready_timeout_s=0)])
+    boss.stop()
+    assert owned(run_dir) == []
+
+
+def test_the_end_may_be_asked_for_while_components_still_start(run_dir: Path) -> None:
+    boss = supervisor(run_dir)
+    boss.stop_requested.set()
+    with pytest.raises(StopRequestedError):
+        boss.start([component(run_dir, "slow", SLEEP, ready=lambda: False)])
+    boss.stop()
+    assert owned(run_dir) == []
+    assert read(run_dir).state is State.STOPPED
+
+
+def test_components_end_in_the_opposite_order_of_their_start(run_dir: Path) -> None:
+    order = run_dir / "order"
+    ready = run_dir / "ready"
+    ready.mkdir()
+
+    def code(name: str) -> str:
+        return (
+            "import signal, sys, time\n"
+            f"def leave(*_): open({str(order)!r}, 'a').write({name!r} + ' '); sys.exit(0)\n"
+            "signal.signal(signal.SIGTERM, leave)\n"
+            f"open({str(ready / name)!r}, 'w')\n"
+            "time.sleep(600)"
+        )
+
+    boss = supervisor(run_dir)
+    names = ["database", "api", "scheduler"]
+    boss.start([component(run_dir, name, code(name), ready=(ready / name).exists) for name in names])
+    boss.stop()
+    assert order.read_text().split() == ["scheduler", "api", "database"]
+
+
+def test_a_start_that_fails_while_restarting_counts_as_a_crash(run_dir: Path) -> None:
+    starts: list[int] = []
+    good = component(run_dir, "database", "raise SystemExit(9)")
+
+    def start() -> object:
+        starts.append(1)
+        if len(starts) > 1:
+            raise RuntimeError("port taken")
+        return good.start()
+
+    boss = supervisor(run_dir, attempts=2)
+    boss.start([Component("database", start, good.log)])  # type: ignore[arg-type]
+    assert boss.watch() is False
+    assert len(starts) == 3
+    assert "start failed: port taken" in good.log.read_text()
+    boss.stop(State.FAILED)
