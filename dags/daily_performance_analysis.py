@@ -81,8 +81,8 @@ def daily_performance_analysis() -> None:
             return None
         return send(performance_message(PerformanceAnalysis.model_validate(analysis), context["run_id"]))
 
-    # none_failed: an existing child makes the trigger skip.
-    @task(trigger_rule="none_failed")
+    # An existing child makes the trigger skip: the branch before it decides.
+    @task(trigger_rule="none_failed_min_one_success")
     def confirm_gpt4_self_analysis(**context: Any) -> str:
         """Make sure that the analysis run exists, and record its id."""
         from dags.wiring.runtime import database

@@ -116,8 +116,8 @@ def gpt4_self_analysis() -> None:
 
         return retraining_runs(analysis, context)
 
-    # none_failed: an existing child makes the trigger skip.
-    @task(trigger_rule="none_failed")
+    # An existing child makes the trigger skip: what came before it decides.
+    @task(trigger_rule="none_failed_min_one_success")
     def confirm_retraining(runs: list[dict[str, Any]], **context: Any) -> list[str]:
         """Make sure that the runs exist, and record their ids."""
         from dags.wiring.analysis import confirm_runs

@@ -20,6 +20,9 @@ from dags.wiring.defaults import dag_defaults
 from dags.wiring.params import dag_params, run_params
 from include.tasks_api.params.reports import ScoreChampionsParams
 
+SCORED_DAYS = 90
+"""How far back candles are completed; champions are scored on the bars since their training."""
+
 
 @dag(
     dag_id="score_champions",
@@ -36,32 +39,53 @@ def score_champions() -> None:
     """Wire the DAG."""
 
     @task
-    def refresh_candles(**context: Any) -> list[str]:
-        """Complete the candles of every champion up to the newest closed bar."""
-        from dags.wiring.runtime import database
+    def refresh_candles(**context: Any) -> int:
+        """Complete the candles of every champion; return the exchange's time up to which bars are scored."""
+        from dags.wiring.runtime import binance, database
         from dags.wiring.training import refresh
         from include.ml.champions import ChampionPointers
 
         run_params(ScoreChampionsParams, context)
         champions = [pointer.champion_id.split(":") for pointer in ChampionPointers(database()).all()]
-        series = sorted({(symbol, timeframe) for _, symbol, timeframe in champions})
-        for symbol, timeframe in series:
-            refresh(symbol, timeframe, days=90)
-        return [f"{symbol}:{timeframe}" for symbol, timeframe in series]
+        with binance() as client:
+            until_ms = client.server_time_ms()
+        for symbol, timeframe in sorted({(symbol, timeframe) for _, symbol, timeframe in champions}):
+            refresh(symbol, timeframe, days=SCORED_DAYS)
+        return until_ms
 
     @task(multiple_outputs=False)
-    def score() -> list[dict[str, Any]]:
-        """Score and store."""
+    def score(until_ms: int) -> list[dict[str, Any]]:
+        """Score every champion and store the scores; fail afterwards if one could not be read."""
         from datetime import UTC, datetime
 
         from dags.wiring.runtime import database, model_files
+        from include.errors import IntegrityError
         from include.market.candle_store import CandleStore
         from include.ml.scores import score_champions as score_all
 
         db = database()
-        return score_all(db, model_files(db), CandleStore(db), datetime.now(UTC))
+        scores = score_all(db, model_files(db), CandleStore(db), datetime.now(UTC), until_ms)
+        unreadable = [f"{score['model_id']}: {score['reason']}" for score in scores if score["unreadable"]]
+        if unreadable:
+            raise IntegrityError(f"champions that cannot be read: {'; '.join(unreadable)}; retrain or roll back")
+        return [
+            {name: score[name] for name in ("model_id", "bars", "accuracy", "baseline_accuracy", "skill", "reason")}
+            for score in scores
+        ]
 
-    refresh_candles() >> score()
+    @task
+    def remove_orphaned_files() -> list[str]:
+        """Remove model files that killed trainings left behind and no model refers to."""
+        from datetime import UTC, datetime
+
+        from dags.wiring.runtime import database, model_files
+        from include.ml.model_sweep import sweep_model_files
+        from include.ml.registry import ModelRegistry
+
+        db = database()
+        return sweep_model_files(ModelRegistry(db), model_files(db), datetime.now(UTC))
+
+    score(refresh_candles()) >> remove_orphaned_files()
 
 
 score_champions()

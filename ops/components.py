@@ -14,7 +14,7 @@ from ops import ports
 from ops.client import AirflowClient
 from ops.environment import ADMIN_NAME, Environment
 from ops.files import last_lines, read_json, write_json
-from ops.processes import spawn
+from ops.processes import listens, spawn
 from ops.run_dir import REPOSITORY
 from ops.sizing import sized_pools
 from ops.supervisor import Component, StartError
@@ -70,7 +70,9 @@ def airflow(environment: Environment) -> list[Component]:
     client = AirflowClient(environment.base_url)
 
     def healthy(name: str) -> bool:
-        return client.health()[HEALTH_NAMES[name]] == "healthy"
+        # Another Airflow that took the port meanwhile would report its own health.
+        ours = listens(environment.run_dir.path, "api-server", environment.ports["api"])
+        return ours and client.health()[HEALTH_NAMES[name]] == "healthy"
 
     return [
         Component(

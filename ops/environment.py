@@ -29,6 +29,7 @@ ENV_FILE_VARIABLE = "TRADING_OPS_ENV_FILE"
 OPENAI_KEY = "OPENAI_API_KEY"
 OPENAI_ADDRESS = "TRADING_OPS_OPENAI_BASE_URL"
 ADMIN_NAME = "admin"
+UI_PORT = 8080
 
 
 def load_dotenv() -> None:
@@ -61,7 +62,9 @@ class Environment:
         """
         run_dir.create()
         known, new = secret_values.load_or_create(run_dir.secrets_file)
-        return cls(run_dir, ports.load_or_choose(run_dir.environment_file, keep=running), known, dict(os.environ)), new
+        preferred = {"api": UI_PORT} if run_dir.is_default else {}
+        chosen = ports.load_or_choose(run_dir.environment_file, keep=running, preferred=preferred)
+        return cls(run_dir, chosen, known, dict(os.environ)), new
 
     @property
     def base_url(self) -> str:

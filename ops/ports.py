@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from ops.files import read_json, write_json
 
-PREFERRED = {"api": 8080}
 SANDBOX = ("engine", "ai_service", "frontend", "binance", "openai_api", "sinks", "smtp")
 NAMES = ("api", "mongod", *SANDBOX)
 
@@ -32,8 +32,10 @@ def _any_free(taken: set[int]) -> int:
             return port
 
 
-def load_or_choose(path: Path, *, keep: bool) -> dict[str, int]:
+def load_or_choose(path: Path, *, keep: bool, preferred: Mapping[str, int] | None = None) -> dict[str, int]:
     """Return the environment's ports by name and write them to `path`.
+
+    :param preferred: ports by name that a new environment takes when they are free.
 
     A port that somebody else took meanwhile is replaced, unless `keep` says that the environment is running
     (then it is the one that listens there).
@@ -43,7 +45,7 @@ def load_or_choose(path: Path, *, keep: bool) -> dict[str, int]:
     if keep and set(NAMES) <= set(ports):
         return ports
     for name in NAMES:
-        port = ports.get(name) or PREFERRED.get(name)
+        port = ports.get(name) or (preferred or {}).get(name)
         if port is None or port in {ports[other] for other in ports if other != name} or not is_free(port):
             ports[name] = _any_free(set(ports.values()))
         else:

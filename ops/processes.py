@@ -62,6 +62,16 @@ def owned(run_dir: Path, component: str | None = None) -> list[psutil.Process]:
     return [process for process in found if process.pid != os.getpid()]
 
 
+def listens(run_dir: Path, component: str, port: int) -> bool:
+    """Return whether the component itself, not some other program, listens on the TCP port."""
+    for process in owned(run_dir, component):
+        with suppress(psutil.Error):
+            connections = process.net_connections(kind="tcp")
+            if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+                return True
+    return False
+
+
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     """Send a signal to each process that still is the one that was found."""
     for process in processes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+DEFAULT = REPOSITORY / ".run"
 RUN_DIR_VARIABLE = "TRADING_OPS_RUN_DIR"
 
 
@@ -19,7 +20,12 @@ class RunDir:
     @classmethod
     def from_environment(cls) -> RunDir:
         """Return the folder that `TRADING_OPS_RUN_DIR` names, by default `.run` in the repository."""
-        return cls(Path(os.environ.get(RUN_DIR_VARIABLE) or REPOSITORY / ".run").resolve())
+        return cls(Path(os.environ.get(RUN_DIR_VARIABLE) or DEFAULT).resolve())
+
+    @property
+    def is_default(self) -> bool:
+        """Whether this is the developer's own environment, not one that a test keeps beside it."""
+        return self.path == DEFAULT
 
     def create(self) -> None:
         """Make the folder (readable by its owner only) and those below it that hold logs and state."""

@@ -27,6 +27,9 @@ INFRASTRUCTURE_RETRIES = 5
 JITTER = 0.2
 """A delay is stretched by up to this share, so that tasks that failed together do not return together."""
 
+LONGEST_WAIT_S = 600.0
+"""What a service asks for (`Retry-After`) is granted up to here."""
+
 HOPELESS: tuple[type[BaseException], ...] = (
     TradingOpsError,
     ValueError,
@@ -68,7 +71,8 @@ class TransientRetryPolicy(RetryPolicy):
         if store is not None:
             store.set(COUNT_KEY, used + 1)
         delays = get_settings().retry_delays_s or (0.0,)
-        delay_s = delays[min(used, len(delays) - 1)] * (1 + JITTER * random.random())
+        asked_s = min(getattr(exception, "retry_after_s", None) or 0.0, LONGEST_WAIT_S)
+        delay_s = max(delays[min(used, len(delays) - 1)], asked_s) * (1 + JITTER * random.random())
         return RetryDecision.retry(timedelta(seconds=delay_s), f"transient: retry {used + 1} of {self.max_retries}")
 
     def serialize(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The daily score of every champion, and the accuracy history that is read from it.
+"""The daily score of every champion, from which the accuracy history is read.
 
 A champion is scored on all bars since its training end, so a day's point says how right it has been on what
 it never saw. One document per champion and day: a repeated run overwrites it.
@@ -6,15 +6,12 @@ it never saw. One document per champion and day: a repeated run overwrites it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-from pymongo import ASCENDING
 
 from include.errors import IntegrityError
 from include.market.timeframes import timeframe_ms
 from include.ml.comparison import first_unseen_ms
-from include.ml.config import MODEL_TYPES
 from include.ml.loaded_model import load_model, score_model
 from include.ml.registry import ModelRegistry
 from include.store.collections import MODEL_SCORES
@@ -33,45 +30,33 @@ MIN_SCORED_BARS = 24
 
 
 def score_champions(
-    db: Database[dict[str, Any]], files: ModelFileStore, candle_store: CandleStore, now: datetime
+    db: Database[dict[str, Any]],
+    files: ModelFileStore,
+    candle_store: CandleStore,
+    now: datetime,
+    until_ms: int | None = None,
 ) -> list[dict[str, Any]]:
     """Score every champion on the bars since its training end and store one document each.
 
-    :param now: aware; bars up to here count, and its UTC date names the documents.
+    :param now: aware; its UTC date names the documents.
+    :param until_ms: bars opened before this moment of the market count; `now` when omitted.
     :returns: the stored documents. One whose champion has too few bars, or cannot be read, has `accuracy` None
         and a `reason`; `unreadable` tells the two apart.
     """
     registry = ModelRegistry(db)
+    end_ms = int(now.timestamp() * 1000) if until_ms is None else until_ms
     documents = []
     for pointer in registry.pointers.all():
-        document = storable(_score(registry.get(pointer.model_id), files, candle_store, now.astimezone(UTC)))
+        document = storable(_score(registry.get(pointer.model_id), files, candle_store, now.astimezone(UTC), end_ms))
         with mongo_outage(f"storing the score of {pointer.champion_id}"):
             db[MODEL_SCORES].replace_one({"_id": document["_id"]}, document, upsert=True)
         documents.append(document)
     return documents
 
 
-def accuracy_history(
-    db: Database[dict[str, Any]], symbol: str, timeframe: str, days: int = 7, now: datetime | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """Return per model type the scored points of the last `days` days and today, oldest first.
-
-    A point has `date`, `model_id`, `accuracy`, `baseline_accuracy`, `skill`, `skill_low`, `skill_high`, `edge`,
-    `bars`. A type without any point is absent.
-    """
-    since = ((now or datetime.now(UTC)).astimezone(UTC) - timedelta(days=days)).date().isoformat()
-    query = {"symbol": symbol, "timeframe": timeframe, "date": {"$gte": since}, "accuracy": {"$ne": None}}
-    fields = (
-        "date", "model_id", "accuracy", "baseline_accuracy", "skill", "skill_low", "skill_high", "edge", "bars"
-    )  # fmt: skip
-    history: dict[str, list[dict[str, Any]]] = {}
-    with mongo_outage(f"reading the accuracy history of {symbol} {timeframe}"):
-        for document in db[MODEL_SCORES].find(query).sort([("date", ASCENDING), ("timestamp", ASCENDING)]):
-            history.setdefault(document["model_type"], []).append({name: document.get(name) for name in fields})
-    return {model_type: history[model_type] for model_type in MODEL_TYPES if model_type in history}
-
-
-def _score(record: ModelRecord, files: ModelFileStore, candle_store: CandleStore, now: datetime) -> dict[str, Any]:
+def _score(
+    record: ModelRecord, files: ModelFileStore, candle_store: CandleStore, now: datetime, end_ms: int
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "_id": f"{record.id}@{now.date().isoformat()}",
         "timestamp": now,
@@ -92,7 +77,7 @@ def _score(record: ModelRecord, files: ModelFileStore, candle_store: CandleStore
     except IntegrityError as error:
         return {**document, "reason": str(error), "unreadable": True}
     spec = loaded.spec
-    start_ms, end_ms = first_unseen_ms(spec), int(now.timestamp() * 1000)
+    start_ms = first_unseen_ms(spec)
     history_ms = 2 * spec.history_bars * timeframe_ms(spec.timeframe)  # twice: gaps cost candles
     candles = candle_store.load(record.symbol, record.timeframe, start_ms - history_ms, end_ms)
     bars = max(0, len(candles.between(start_ms, end_ms)) - spec.label_horizon)

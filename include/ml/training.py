@@ -234,7 +234,7 @@ def _resume(
 
 
 def _values(variables: list[Any]) -> list[NDArray[Any]]:
-    return [np.array(variable) for variable in variables]
+    return [np.array(variable.value.numpy()) for variable in variables]
 
 
 def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:

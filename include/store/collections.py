@@ -6,9 +6,13 @@ duplicates. :func:`ensure_indexes` may be called again at any time.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from include.store.outage import mongo_outage
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -26,6 +30,8 @@ GPT4_BUDGET = "gpt4_budget"
 """One document: what today and this month have spent on GPT-4, kept by compare-and-set."""
 RETRAIN_HISTORY = "retrain_history"
 LEASES = "leases"
+META = "meta"
+INDEXES_MADE = "indexes"
 OUTBOX = "outbox"
 MODEL_FILES_BUCKET = "model_files"
 """Name of the GridFS bucket that keeps the encrypted model files."""
@@ -89,9 +95,17 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 
 def ensure_indexes(db: Database[dict[str, Any]]) -> None:
-    """Create every missing index of the bundle's collections (does nothing where they exist).
+    """Create every missing index of the bundle's collections; one read where that has been done before.
 
-    :raises pymongo.errors.PyMongoError: when the database cannot be reached or an index differs.
+    :raises include.errors.ServiceUnavailableError: while MongoDB is away.
+    :raises pymongo.errors.OperationFailure: when an index of the same name differs.
     """
-    for collection, indexes in INDEXES.items():
-        db[collection].create_indexes(indexes)
+    description = {name: [index.document for index in indexes] for name, indexes in INDEXES.items()}
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=str).encode()).hexdigest()
+    with mongo_outage("making the indexes"):
+        known = db[META].find_one({"_id": INDEXES_MADE})
+        if known is not None and known["sha256"] == digest:
+            return
+        for collection, indexes in INDEXES.items():
+            db[collection].create_indexes(indexes)
+        db[META].replace_one({"_id": INDEXES_MADE}, {"sha256": digest}, upsert=True)

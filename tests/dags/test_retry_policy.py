@@ -73,6 +73,11 @@ def test_transient_errors_come_back_after_60_120_300_seconds_and_then_no_more(er
     assert store.values == {COUNT_KEY: 3}
 
 
+def test_a_service_that_asks_for_a_longer_pause_gets_it() -> None:
+    decision = decide(TransientRetryPolicy(), JudgeUnavailableError("429", retry_after_s=90), StateStore())
+    assert 90 <= decision.retry_delay.total_seconds() <= 90 * (1 + JITTER)
+
+
 def test_tries_lost_to_killed_workers_do_not_use_up_the_retries() -> None:
     store = StateStore()
     decision = decide(TransientRetryPolicy(), ConnectionError(), store, try_number=4)

@@ -75,6 +75,17 @@ def test_ports_are_kept_and_one_that_was_taken_meanwhile_is_replaced(tmp_path: P
     assert {**second, "mongod": 0} == {**first, "mongod": 0}
 
 
+def test_only_the_developers_own_environment_prefers_the_well_known_port(tmp_path: Path) -> None:
+    assert RunDir(REPOSITORY / ".run").is_default
+    assert not RunDir(tmp_path).is_default
+    free = ports.load_or_choose(tmp_path / "one.json", keep=False)["api"]
+    assert ports.load_or_choose(tmp_path / "two.json", keep=False, preferred={"api": free})["api"] == free
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", free))
+        stranger.listen()
+        assert ports.load_or_choose(tmp_path / "three.json", keep=False, preferred={"api": free})["api"] != free
+
+
 def test_the_sandbox_stands_in_for_what_the_caller_does_not_name(
     environment: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

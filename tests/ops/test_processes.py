@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.processes import COMPONENT_VARIABLE, end, kill_owned, marked, owned, spawn
+from ops.processes import COMPONENT_VARIABLE, end, kill_owned, listens, marked, owned, spawn
 from ops.run_dir import RUN_DIR_VARIABLE
 from tests.ops.conftest import eventually
 
@@ -98,3 +99,19 @@ def test_ending_one_component_leaves_the_others(run_dir: Path) -> None:
     one, two = start(SLEEP, run_dir, "one"), start(SLEEP, run_dir, "two")
     end(one, run_dir, "one", grace_s=30)
     assert {process.pid for process in owned(run_dir)} == {two.pid}
+
+
+def test_only_a_port_that_the_component_itself_listens_on_counts(run_dir: Path) -> None:
+    listen = (
+        "import pathlib, socket\n"
+        "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+        f"pathlib.Path({str(run_dir / 'port')!r}).write_text(str(s.getsockname()[1]))\n" + SLEEP
+    )
+    start(listen, run_dir, "api")
+    port = int((run_dir / "port").read_text())
+    assert listens(run_dir, "api", port)
+    assert not listens(run_dir, "other", port)
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        assert not listens(run_dir, "api", stranger.getsockname()[1])
