@@ -53,13 +53,11 @@ def bare(dataset: Dataset, config: TrainingConfig, arrays: dict[str, Any]) -> fl
     """Return the seconds of Keras's own loop on the same samples."""
     import keras
 
-    from include.ml.losses import pinball
+    from include.ml.losses import QUANTILE_WEIGHT, pinball
     from include.ml.networks import build_network
 
-    mask = arrays["mask"]
-
     def quantile_loss(target: Any, quantiles: Any) -> Any:
-        return 0.5 * pinball(target[:, 0], target[:, 1], quantiles)
+        return QUANTILE_WEIGHT * pinball(target[:, 0], target[:, 1], quantiles)
 
     started = time.perf_counter()
     model = build_network(config, dataset.spec)
@@ -69,7 +67,7 @@ def bare(dataset: Dataset, config: TrainingConfig, arrays: dict[str, Any]) -> fl
     )
     model.fit(
         arrays["windows"],
-        {"logit": arrays["label"], "quantiles": mask},
+        {"logit": arrays["label"], "quantiles": arrays["quantiles"]},
         batch_size=config.batch_size,
         epochs=config.epochs,
         verbose=0,
@@ -86,7 +84,7 @@ def compare(config: TrainingConfig, bars: int, rounds: int) -> tuple[float, floa
     arrays = {
         "windows": dataset.windows(dataset.fit),
         "label": dataset.label[dataset.fit][:, None],
-        "mask": np.stack([dataset.quantile_target[dataset.fit], dataset.quantile_mask[dataset.fit]], axis=1),
+        "quantiles": np.stack([dataset.quantile_target[dataset.fit], dataset.quantile_mask[dataset.fit]], axis=1),
     }
     pairs = []
     for number in range(rounds):

@@ -5,14 +5,11 @@ Queues are Celery's routing and mean nothing to the LocalExecutor. Priorities ar
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from dags.wiring.notifier import notify_failure
 from dags.wiring.retry import retries
-
-START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
-"""Before the first run of anything; fixed, so that no parse makes a new DAG version."""
 
 TRAINING_POOL = "cpu_training"
 Queue = Literal["ml_training", "bulk_analysis", "backtesting", "optimization", "scheduled"]
@@ -41,7 +38,7 @@ def dag_defaults(queue: Queue, *roles: str) -> dict[str, Any]:
     :param roles: who may trigger the DAG, besides Admin; every role may read it.
     """
     return {
-        "start_date": START_DATE,
+        # No start_date: with one, a new deployment would run every schedule's last missed moment at once.
         "catchup": False,
         "is_paused_upon_creation": False,
         "default_args": task_defaults(queue),

@@ -71,9 +71,11 @@ def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int) -> Dat
     fit, inner, holdout = (rows[part.start : part.stop] for part in (split.fit, split.inner, split.holdout))
     spec = _describe(used, config, names, features, label, (fit, inner, holdout))
     target, mask = _quantile_targets(used, (fit, inner))
+    scaled = spec.scale(features)
+    scaled[: fit[0] - config.window + 1] = 0.0  # still warming up, partly NaN; no window reaches so far back
     return Dataset(
         spec=spec,
-        features=np.nan_to_num(spec.scale(features)),  # only rows still warming up hold NaN; no window reaches them
+        features=scaled,
         label=_only(label, rows),
         quantile_target=target,
         quantile_mask=mask,

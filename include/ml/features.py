@@ -92,4 +92,5 @@ def _std(returns: FloatArray, period: int) -> FloatArray:
 
 def _log_ratio(value: FloatArray, usual: FloatArray) -> FloatArray:
     # An hour without trades must stay finite: a thousandth of the usual volume is the lowest value told apart.
-    return np.where(usual > 0, np.log(value / np.where(usual > 0, usual, 1.0) + 1e-3), 0.0)
+    ratio = np.log(value / np.where(usual > 0, usual, 1.0) + 1e-3)
+    return np.where(usual == 0, 0.0, np.where(np.isnan(usual), np.nan, ratio))

@@ -20,6 +20,8 @@ EMA_SPAN = 12
 QUANTILE_HORIZONS: tuple[int, ...] = (1, 2, 4, 8, 12, 24, 36, 48)
 """Bars ahead of the return quantiles."""
 QUANTILES: tuple[float, ...] = (0.1, 0.5, 0.9)
+NORMAL_QUANTILES: tuple[float, ...] = (-1.2816, 0.0, 1.2816)
+"""The quantiles of a standard normal distribution."""
 
 
 def labels(close: FloatArray, target: str, horizon: int = LABEL_HORIZON) -> FloatArray:

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from include.ml.labels import NORMAL_QUANTILES
+
 _PACKAGE = "trading_ops"
 
 
@@ -42,7 +44,7 @@ class QuantileHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.horizons = horizons
         self.seed = seed
-        gap = float(np.log(np.expm1(1.2816)))
+        gap = float(np.log(np.expm1(NORMAL_QUANTILES[-1])))
         self.dense = keras.layers.Dense(
             3 * horizons,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),

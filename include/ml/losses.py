@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from include.ml.labels import QUANTILES
+from include.ml.labels import LABEL_HORIZON, NORMAL_QUANTILES, QUANTILE_HORIZONS, QUANTILES
 
 QUANTILE_WEIGHT = 0.5
 """Weight of the pinball loss beside the cross-entropy, which keeps both parts of similar size."""
@@ -21,9 +21,17 @@ half of it -0.010, with this much -0.004 (worst -0.018).
 """
 
 
-def deviation_penalty(fit_samples: int) -> float:
-    """Return the weight of the squared deviation from the baseline's logit: it fades as the data grow."""
-    return PRIOR_SAMPLES / fit_samples
+def prior_penalty(output: Any, fit_samples: int) -> Any:
+    """Return what leaving the prior costs each sample, shape `(batch,)`; it fades as the data grow.
+
+    The prior is the baseline's logit, and for the returns the normal distribution with the trailing volatility.
+    Returns over h bars overlap h-fold and hold that much less evidence, so their weight grows with h.
+    """
+    weight = PRIOR_SAMPLES / fit_samples
+    horizons = tf.constant(QUANTILE_HORIZONS, tf.float32)[None, :, None] / LABEL_HORIZON
+    moved = tf.square(output["quantiles"] - tf.constant(NORMAL_QUANTILES, tf.float32))
+    quantiles = tf.reduce_mean(horizons * moved, axis=(1, 2))
+    return weight * (tf.square(output["deviation"][:, 0]) + QUANTILE_WEIGHT * quantiles)
 
 
 def sample_losses(label: Any, target: Any, mask: Any, logit: Any, quantiles: Any) -> Any:

@@ -107,6 +107,7 @@ def _recurrent(x: Any, kind: str, width: Width, seeds: Iterator[int]) -> Any:
             return_sequences=number < len(width.units),
             kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
             recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+            seed=next(seeds),
             name=f"{kind}_{number}",
         )(x)
     return x
@@ -122,6 +123,7 @@ def _transformer(x: Any, _kind: str, width: Width, seeds: Iterator[int]) -> Any:
             ATTENTION_HEADS,
             size // ATTENTION_HEADS,
             kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            seed=next(seeds),
             name=f"attention_{number}",
         )(normed, normed)
         x = layers.Add(name=f"attention_sum_{number}")([x, attention])

@@ -74,7 +74,8 @@ def predict(
     by less than 0.001.
 
     :raises BadInputError: for corrupt candles, candles of another symbol or timeframe, or when no bar is left.
-    :raises IntegrityError: when the model was trained with other features than this code computes.
+    :raises IntegrityError: when the model was trained with other features than this code computes, or forecasts
+        values that are not numbers.
     """
     check_candles(candles)
     if (candles.symbol, candles.timeframe) != (spec.symbol, spec.timeframe):
@@ -133,7 +134,7 @@ def _forward(
             f"The model was trained with other features ({', '.join(spec.feature_names)}) than this code computes "
             f"({', '.join(names)}); train it again"
         )
-    scaled = np.nan_to_num(spec.scale(features))
+    scaled = spec.scale(features)
     offsets = np.arange(1 - spec.window, 1)
     probability, quantiles = [], []
     for at in range(0, len(rows), _BATCH):
@@ -141,4 +142,8 @@ def _forward(
         output = model(scaled[part[:, None] + offsets], training=False)
         probability.append(np.asarray(output["probability"], np.float64)[:, 0])
         quantiles.append(np.asarray(output["quantiles"], np.float64))
+    if not all(np.isfinite(part).all() for part in (*probability, *quantiles)):
+        raise IntegrityError(
+            f"The {spec.model_type} model of {spec.symbol} forecasts values that are not numbers; train it again"
+        )
     return np.concatenate(probability), np.concatenate(quantiles)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from include.ml.config import TrainingConfig
 from include.ml.dataset import Dataset, RowArray
-from include.ml.losses import deviation_penalty, sample_losses
+from include.ml.losses import prior_penalty, sample_losses
 
 CHUNK_SECONDS = 0.25
 EVALUATION_BATCH = 512
@@ -40,7 +40,6 @@ class Stepper:
         label = tf.constant(dataset.label)
         target, mask = tf.constant(dataset.quantile_target), tf.constant(dataset.quantile_mask)
         variables = model.trainable_variables
-        penalty = deviation_penalty(len(dataset.fit))
 
         def losses(rows: Any, *, training: bool) -> tuple[Any, Any]:
             output = model(tf.gather(features, rows[:, None] + offsets), training=training)
@@ -49,7 +48,7 @@ class Stepper:
                 truth, tf.gather(target, rows), tf.gather(mask, rows), output["logit"], output["quantiles"]
             )
             if training:
-                each += penalty * tf.square(output["deviation"][:, 0])
+                each += prior_penalty(output, len(dataset.fit))
             return each, tf.cast((output["logit"][:, 0] > 0) == (truth > 0.5), tf.float32)
 
         def step(rows: Any) -> Any:

@@ -19,8 +19,10 @@ import httpx
 import pymongo
 import pytest
 from bson.codec_options import CodecOptions
+from pydantic import SecretStr
 from pymongo.database import Database
 
+from include.settings import Settings
 from include.store import collections
 from ops.client import AirflowApiError, AirflowClient
 from ops.environment import ADMIN_NAME, Environment
@@ -78,6 +80,7 @@ class Bundle:
     client: AirflowClient
     control: Control
     db: Database[dict[str, Any]]
+    settings: Settings
     state_dir: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +154,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
             mongo,
         ):
             yield Bundle(
-                run_dir, client, control, mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True))
+                run_dir,
+                client,
+                control,
+                mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True)),
+                Settings(model_encryption_key=SecretStr(described.secrets["TRADING_OPS_MODEL_ENCRYPTION_KEY"])),
             )
         down = command("down")
         assert down.returncode == 0, down.stdout + down.stderr

@@ -181,8 +181,8 @@ def test_an_answer_in_fences_after_a_malformed_one_is_repaired(bundle: Bundle) -
 
 def test_tc_async_055_every_request_is_in_the_ledger_with_its_tokens_and_cost(bundle: Bundle) -> None:
     bundle.control.scenario("losing")
-    usage = {"prompt_tokens": 500, "completion_tokens": 200, "total_tokens": 700}
-    bundle.control.answers({"content": verdict("wait", urgency="low"), "usage": usage})
+    content = verdict("wait", urgency="low")
+    bundle.control.answers({"content": content, "prompt_tokens": 500, "completion_tokens": 200})
     run = bundle.run(DAG)
     (entry,) = bundle.db[collections.GPT4_COSTS].find({"task_id": run.run_id})
     assert entry["total_tokens"] == 700

@@ -15,6 +15,7 @@ from tests.ml.series import BAR_MS, random_walk
 BARS = WARMUP_BARS + 72
 WALK = random_walk(BARS, seed=4)
 NAMES, VALUES = compute_features(WALK)
+DECIDED_BY_CANDLES = [name for name in NAMES if not name.startswith(("hour_", "week_"))]
 
 
 def changed_after(candles: Candles, bar: int) -> Candles:
@@ -44,12 +45,10 @@ def test_a_feature_of_a_bar_does_not_change_with_any_later_candle(
         np.testing.assert_array_equal(rows[:, column], VALUES[: len(rows), column])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DECIDED_BY_CANDLES)
 def test_the_causality_test_would_see_a_feature_shifted_one_bar_into_the_future(
     name: str, rows_with_another_future: list[np.ndarray]
 ) -> None:
-    if name.startswith(("hour_", "week_")):
-        pytest.skip("the calendar is known in advance: no candle decides it")
     column = NAMES.index(name)
     shifted = np.roll(VALUES[:, column], -1)
     t = BARS - 2
@@ -74,6 +73,13 @@ def test_every_row_after_the_warm_up_is_finite_and_float32() -> None:
     assert VALUES.shape == (BARS, len(NAMES))
     assert 12 <= len(NAMES) <= 20
     assert np.isfinite(VALUES[WARMUP_BARS:]).all()
+
+
+def test_a_row_whose_longest_window_is_not_full_is_not_a_number() -> None:
+    for name, first in (("volume_6_144", 143), ("return_72", 72), ("atr_14", 48), ("ema12_distance", 48)):
+        column = VALUES[:, NAMES.index(name)]
+        assert np.isnan(column[:first]).all()
+        assert np.isfinite(column[first:]).all()
 
 
 def test_an_older_start_of_the_history_hardly_changes_a_row() -> None:

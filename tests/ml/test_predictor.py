@@ -123,6 +123,14 @@ def test_wrong_candles_are_refused(trained: dict[str, Trained]) -> None:
         predict(model, spec, CANDLES, start_ms=int(CANDLES.open_time[-1]) + BAR_MS)
 
 
+def test_a_model_that_forecasts_no_numbers_is_refused(trained: dict[str, Trained]) -> None:
+    spec = trained["gru"].dataset.spec
+    broken = load_model_bytes(save_model_bytes(trained["gru"].model))
+    broken.trainable_variables[0].assign(np.full(broken.trainable_variables[0].shape, np.nan, np.float32))
+    with pytest.raises(IntegrityError, match="gru model of TESTUSDT forecasts values that are not numbers"):
+        predict(broken, spec, CANDLES)
+
+
 def test_a_model_of_other_features_is_refused(trained: dict[str, Trained]) -> None:
     spec = trained["lstm"].dataset.spec
     renamed = replace(spec, feature_names=("moon_phase", *spec.feature_names[1:]))

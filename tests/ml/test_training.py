@@ -81,6 +81,18 @@ def test_how_the_batches_are_cut_into_native_calls_changes_nothing(
     assert [result.loss for result in trained.history] == [result.loss for result in uninterrupted.history]
 
 
+def test_a_step_compiled_with_xla_learns_the_same_and_resumes_exactly(
+    uninterrupted: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.ml.stepper.XLA_MIN_SAMPLES", 0)
+    straight = train(data(), CONFIG)
+    for mine, plain in zip(straight.history, uninterrupted.history, strict=True):
+        assert mine.validation_loss == pytest.approx(plain.validation_loss, rel=0.02)  # other dropout masks
+    store = CheckpointStore(tmp_path, "run")
+    train(data(), replace(CONFIG, epochs=2), checkpoints=store)
+    np.testing.assert_array_equal(weights(train(data(), CONFIG, checkpoints=store)), weights(straight))
+
+
 def test_tc_async_005_stopping_leaves_the_last_finished_epoch_and_resuming_ends_with_the_same_weights(
     uninterrupted: TrainedModel, tmp_path: Path
 ) -> None:
@@ -95,6 +107,19 @@ def test_tc_async_005_stopping_leaves_the_last_finished_epoch_and_resuming_ends_
     assert resumed.best_epoch == uninterrupted.best_epoch
     assert [result.loss for result in resumed.history] == [result.loss for result in uninterrupted.history]
     np.testing.assert_array_equal(weights(resumed), weights(uninterrupted))
+
+
+def test_the_dropout_of_an_epoch_depends_on_seed_and_epoch_alone(uninterrupted: TrainedModel, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, "run")
+    train(data(), replace(CONFIG, epochs=2), checkpoints=store)
+    saved = store.load(2)
+    other_generators = {
+        name: array + 1 if name.startswith("model/") and np.issubdtype(array.dtype, np.integer) else array
+        for name, array in saved.arrays.items()
+    }
+    assert any(other_generators[name] is not array for name, array in saved.arrays.items())
+    store.save(Checkpoint(2, saved.state, other_generators))
+    np.testing.assert_array_equal(weights(train(data(), CONFIG, checkpoints=store)), weights(uninterrupted))
 
 
 def test_a_finished_training_found_again_is_not_repeated(uninterrupted: TrainedModel, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -114,27 +115,49 @@ def test_every_dag_file_is_parsed_without_error_and_its_dags_are_not_paused(runn
     assert [dag["dag_id"] for dag in dags if dag["is_paused"]] == []
 
 
-@pytest.fixture
-def trader(running: Running) -> Iterator[AirflowClient]:
-    user = {"username": "tom", "password": "pw", "first_name": "Tom", "last_name": "T", "email": "tom@example.invalid"}
+def client_of_new_user(running: Running, name: str, role: str) -> AirflowClient:
+    user = {
+        "username": name,
+        "password": "pw",
+        "first_name": name,
+        "last_name": "T",
+        "email": f"{name}@example.invalid",
+    }
     with running.client() as admin:
-        admin.request("POST", "/auth/fab/v1/users", json={**user, "roles": [{"name": "Trader"}]})
-    with running.client("tom", "pw") as client:
-        yield client
+        admin.request("POST", "/auth/fab/v1/users", json={**user, "roles": [{"name": role}]})
+    return running.client(name, "pw")
 
 
-def test_a_trader_sees_only_what_names_him_and_manages_nothing(running: Running, trader: AirflowClient) -> None:
+def rights(running: Running, role: str) -> list[dict[str, Any]]:
     with running.client() as admin:
-        readable = {
-            dag["dag_id"]
-            for dag in admin.dags()
-            if "Trader" in (admin.request("GET", f"/api/v2/dags/{dag['dag_id']}/details").get("access_control") or {})
-        }
-    assert {dag["dag_id"] for dag in trader.dags()} == readable
-    for path in ("/api/v2/connections", "/api/v2/variables", "/api/v2/config", "/auth/fab/v1/users"):
+        return list(admin.request("GET", f"/auth/fab/v1/roles/{role}")["actions"])
+
+
+def test_a_trader_sees_the_dags_that_name_him_and_manages_nothing(running: Running) -> None:
+    named = {right["resource"]["name"].removeprefix("DAG:") for right in rights(running, "Trader")}
+    with running.client() as admin, client_of_new_user(running, "tom", "Trader") as trader:
+        assert {dag["dag_id"] for dag in trader.dags()} == {dag["dag_id"] for dag in admin.dags()} & named
+        for path in ("/api/v2/connections", "/api/v2/variables", "/api/v2/config", "/auth/fab/v1/users"):
+            with pytest.raises(AirflowApiError) as refused:
+                trader.request("GET", path)
+            assert refused.value.status == 403
+
+
+def test_global_rights_open_no_dag_by_themselves(running: Running) -> None:
+    per_dag = ("DAG:", "DAG Run:")
+    general = [right for right in rights(running, "MLAdmin") if not right["resource"]["name"].startswith(per_dag)]
+    assert {"action": {"name": "can_edit"}, "resource": {"name": "DAG Runs"}} in general
+    with running.client() as admin:
+        admin.request("POST", "/auth/fab/v1/roles", json={"name": "Unnamed", "actions": general})
+        dag_id = admin.dags()[0]["dag_id"]
+    with client_of_new_user(running, "una", "Unnamed") as unnamed:
         with pytest.raises(AirflowApiError) as refused:
-            trader.request("GET", path)
+            unnamed.trigger(dag_id)
         assert refused.value.status == 403
+        for path in (f"/api/v2/dags/{dag_id}", f"/api/v2/dags/{dag_id}/dagRuns", "/api/v2/dags"):
+            with pytest.raises(AirflowApiError) as refused:
+                unnamed.request("GET", path)
+            assert refused.value.status == 403
 
 
 def test_a_second_up_says_that_it_runs_already(running: Running) -> None:

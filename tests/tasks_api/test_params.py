@@ -36,9 +36,7 @@ pytestmark = pytest.mark.critical
         ("target", "price", "target must be one of: trend, return"),
     ],
 )
-def test_tc_async_002_an_invalid_parameter_is_named_with_its_rule_and_value(
-    name: str, value: Any, message: str
-) -> None:
+def test_tc_async_002_an_invalid_parameter_is_named_with_rule_and_value(name: str, value: Any, message: str) -> None:
     with pytest.raises(BadInputError) as refused:
         parse_params(TrainModelParams, {name: value})
     assert message in str(refused.value)
