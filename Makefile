@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything sets itself up; nothing is written outside this folder.
 
 PYTHON_IN_VENV := .venv/bin/python
-PYTEST_WORKERS ?= 0
+PYTEST_WORKERS ?= logical
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)
@@ -25,10 +25,10 @@ status: venv ## Show what runs, whether it is healthy, and what has crashed
 	@$(PYTHON_IN_VENV) -m ops.embedded status
 
 test: venv ## Run all tests
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 critical: venv ## Run the smoke tests only (under 3 minutes)
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m critical $(PYTEST_ARGS)
 
 lint: venv ## Check style, formatting and types; changes nothing
 	@.venv/bin/ruff check .

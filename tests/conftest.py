@@ -17,6 +17,15 @@ from sandbox.mongod import Mongod, start_mongod
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+pytest_plugins = ["tests.fixtures_sandbox"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each file to one process when the tests run in parallel; the chain's files share one environment."""
+    for item in items:
+        in_chain = "chain" in item.path.relative_to(REPOSITORY).parts
+        item.add_marker(pytest.mark.xdist_group("chain" if in_chain else str(item.path)))
+
 
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:

@@ -60,16 +60,22 @@ class Stepper:
             return loss
 
         xla = config.model_type != "transformer" and config.epochs * len(dataset.fit) >= XLA_MIN_SAMPLES
-        compiled_step = tf.function(step, jit_compile=True) if xla else step
+        compiled_step = tf.function(step, jit_compile=True, autograph=False) if xla else step
 
-        @tf.function(input_signature=[tf.TensorSpec((None, config.batch_size), tf.int32)])
+        # Without autograph, which would leave a file in the temporary folder when the process ends by os._exit.
+        @tf.function(input_signature=[tf.TensorSpec((None, config.batch_size), tf.int32)], autograph=False)
         def train_chunk(batches: Any) -> Any:
-            result = tf.TensorArray(tf.float32, size=tf.shape(batches)[0])
-            for at in tf.range(tf.shape(batches)[0]):
-                result = result.write(at, compiled_step(batches[at]))
+            count = tf.shape(batches)[0]
+            result = tf.TensorArray(tf.float32, size=count)
+            _, result = tf.while_loop(
+                lambda at, _: at < count,
+                lambda at, losses: (at + 1, losses.write(at, compiled_step(batches[at]))),
+                (tf.constant(0), result),
+                parallel_iterations=1,
+            )
             return result.stack()
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32)])
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32)], autograph=False)
         def evaluate_chunk(rows: Any) -> tuple[Any, Any]:
             each, right = losses(rows, training=False)
             return tf.reduce_sum(each), tf.reduce_sum(right)

@@ -13,6 +13,7 @@ DAG = "daily_performance_analysis"
 CRITICAL_WAY = {"notify_degradation", "trigger_gpt4_self_analysis", "confirm_gpt4_self_analysis"}
 
 
+@pytest.mark.critical
 def test_tc_async_040_good_performance_triggers_nothing(bundle: Bundle) -> None:
     bundle.control.scenario("good")
     run = bundle.run(DAG)

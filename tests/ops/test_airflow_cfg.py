@@ -11,6 +11,8 @@ import pytest
 
 from ops.run_dir import REPOSITORY
 
+pytestmark = pytest.mark.critical
+
 Ask = Callable[[str], Any]
 
 

@@ -9,6 +9,8 @@ from packaging.requirements import Requirement
 
 from ops.run_dir import REPOSITORY
 
+pytestmark = pytest.mark.critical
+
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 

@@ -15,6 +15,8 @@ from ops.status import State, Status
 from ops.supervisor import Component, RestartPolicy, StartError, StopRequestedError, Supervisor
 from tests.ops.conftest import eventually
 
+pytestmark = pytest.mark.critical
+
 SLEEP = "import time; time.sleep(600)"
 CRASH = "import sys; print('my last words', flush=True); sys.exit(3)"
 

@@ -11,9 +11,6 @@ import httpx
 import pytest
 
 from sandbox.launcher import Sandbox
-from tests.fixtures_sandbox import control, sandbox
-
-__all__ = ["control", "engine", "sandbox"]
 
 
 @pytest.fixture
