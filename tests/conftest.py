@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 pytest_plugins = ["tests.fixtures_sandbox"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file to one process when the tests run in parallel; the chain's files share one environment."""
     for item in items:
