@@ -25,10 +25,10 @@ status: venv ## Show what runs, whether it is healthy, and what has crashed
 	@$(PYTHON_IN_VENV) -m ops.embedded status
 
 test: venv ## Run all tests
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 critical: venv ## Run the smoke tests only (under 3 minutes)
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m critical $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)
 
 lint: venv ## Check style, formatting and types; changes nothing
 	@.venv/bin/ruff check .

@@ -12,6 +12,7 @@ import pymongo
 import pytest
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
+from xdist.scheduler import LoadFileScheduling
 
 from sandbox.mongod import Mongod, start_mongod
 
@@ -20,12 +21,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 pytest_plugins = ["tests.fixtures_sandbox"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one process when the tests run in parallel; the chain's files share one environment."""
-    for item in items:
-        in_chain = "chain" in item.path.relative_to(REPOSITORY).parts
-        item.add_marker(pytest.mark.xdist_group("chain" if in_chain else str(item.path)))
+class ByFile(LoadFileScheduling):
+    """Gives each file to one process when the tests run in parallel; the chain's files share one environment."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/chain" if nodeid.startswith("tests/chain/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Tell xdist how to share out the tests (its own groups do not work with this pytest)."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
