@@ -15,7 +15,7 @@ help: ## List the targets
 up: venv ## Start Airflow, a MongoDB and the sandbox on this machine; prints where they are
 	@$(PYTHON_IN_VENV) -m ops.embedded up
 
-demo: venv ## Start all of it, let the bot lose money, and follow how the bundle reacts
+demo: up ## Start all of it, let the bot lose money, and follow how the bundle reacts
 	@$(PYTHON_IN_VENV) -m ops.demo
 
 down: venv ## End all of it and check that nothing is left
