@@ -35,7 +35,6 @@ class Settings(BaseSettings):
         ("BTCUSDT", "ETHUSDT"), description="Symbols that the schedules work on, comma-separated."
     )
     timeframe: str = Field("1h", description="Candle length that the schedules work on.")
-    ingest_days: int = Field(70, ge=1, le=730, description="Days of candles that the hourly ingestion keeps complete.")
     binance_base_url: str = Field("https://api.binance.com", description="Binance's REST address.")
     binance_timeout_s: float = Field(10.0, gt=0, description="Seconds a request to Binance may take.")
     binance_max_attempts: int = Field(5, ge=1, description="Attempts per request, 429 and 418 included.")

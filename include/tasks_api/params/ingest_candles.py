@@ -25,11 +25,11 @@ class IngestCandlesParams(RunParams):
         json_schema_extra={RULE: "timeframe must be one of: 5m, 15m, 1h, 4h"},
     )
     days: int = Field(
-        70,
+        80,
         ge=1,
         le=730,
         title="Days",
-        description="How many days back from now.",
+        description="How many days back from now; 80 cover a retraining on 60 days and its warm-up.",
         json_schema_extra={RULE: "days must be between 1 and 730"},
     )
 
