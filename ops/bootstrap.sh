@@ -70,7 +70,8 @@ install_packages() {
         "$VENV/bin/uv" pip sync -q --python "$VENV/bin/python" --require-hashes --compile-bytecode "$LOCK"
     else
         say "no uv for this machine, using pip"
-        "$VENV/bin/python" -m pip install -q --require-hashes -r "$LOCK"
+        # --no-deps: the lock names every package; with hashes pip would refuse those that others want with extras.
+        "$VENV/bin/python" -m pip install -q --no-deps --require-hashes -r "$LOCK"
     fi
 }
 
