@@ -83,6 +83,37 @@ class Settings(BaseSettings):
         None, description="32 bytes, base64: the AES-256-GCM key of the model files. Losing it loses the models."
     )
 
+    min_free_disk_gb: float = Field(
+        10.0, ge=0, description="A training does not start with less free space (10^9 bytes) in the state directory."
+    )
+    training_soft_limit_s: float = Field(
+        7200.0, gt=0, description="A training still running then keeps its checkpoint and fails."
+    )
+    training_hard_limit_s: float = Field(9000.0, gt=0, description="A training task still alive then is ended.")
+    trainings_per_user_per_day: int = Field(
+        10, ge=1, description="Trainings that one user may start in a day (UTC) through train_model."
+    )
+
+    # --- forecasts
+    max_model_age_days: float = Field(
+        30.0, gt=0, description="A champion whose newest candle is older is not asked for forecasts: retrain."
+    )
+    analysis_cache_ttl_s: int = Field(300, ge=0, description="bulk_analysis answers again from its cache for so long.")
+    prediction_cache_ttl_s: int = Field(900, ge=0, description="predict_price answers from its cache for so long.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis for cached answers, redis://... or rediss://...; without it MongoDB keeps them."
+    )
+    binance_concurrency: int = Field(8, ge=1, le=64, description="Requests to Binance at the same time, at most.")
+    binance_weight_per_minute: int = Field(
+        3000, ge=20, description="Request weight to use per minute; Binance allows an address 6000."
+    )
+    drift_psi_warning: float = Field(
+        0.2, gt=0, description="Population stability index of a feature above which its drift is said."
+    )
+    champion_failures_limit: int = Field(
+        3, ge=1, description="After so many failures in a row to load or to forecast, a champion is rolled back."
+    )
+
     # --- deployment rule
     min_deploy_accuracy: float = Field(0.60, ge=0, le=1, description="A less accurate model is not deployed.")
     min_deploy_skill: float = Field(-0.03, ge=-1, le=1, description="Accuracy less baseline; below it: no deploy.")

@@ -26,7 +26,9 @@ class TrainedCandidate:
 
     `spec` is `ModelSpec.to_dict()` (scaler and feature list travel in it), `evaluation` the hold-out's
     `Evaluation.to_dict()`, `training` says how the model was made: configuration, epochs, seed, data range
-    and hash, library versions. All three are JSON-able.
+    and hash, library versions. All three are JSON-able. `weights_sha256` is the hash of the encrypted plain arrays
+    in `model_weights` (see `include.ml.light`), `feature_distribution` what drift is measured against
+    (`include.ml.drift`).
     """
 
     model_type: str
@@ -38,11 +40,15 @@ class TrainedCandidate:
     training: Mapping[str, Any]
     task_id: str
     try_number: int = 1
+    weights_sha256: str | None = None
+    feature_distribution: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A registered model as it stood when it was read."""
+    """A registered model as it stood when it was read; `weights_sha256` and `feature_distribution` may be None for
+    models trained before these existed.
+    """
 
     id: str
     model_type: str
@@ -55,6 +61,8 @@ class ModelRecord:
     training: Mapping[str, Any]
     task_id: str
     created_at: datetime
+    weights_sha256: str | None = None
+    feature_distribution: Mapping[str, Any] | None = None
 
     @property
     def champion_id(self) -> str:
@@ -76,4 +84,6 @@ class ModelRecord:
             training=document["training"],
             task_id=document["task_id"],
             created_at=document["created_at"],
+            weights_sha256=document.get("weights_sha256"),
+            feature_distribution=document.get("feature_distribution"),
         )

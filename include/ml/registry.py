@@ -95,6 +95,8 @@ class ModelRegistry:
                     "spec": dict(candidate.spec),
                     "evaluation": dict(candidate.evaluation),
                     "training": dict(candidate.training),
+                    "weights_sha256": candidate.weights_sha256,
+                    "feature_distribution": candidate.feature_distribution,
                     "task_id": candidate.task_id,
                     "try_number": candidate.try_number,
                     "created_at": at,

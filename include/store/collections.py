@@ -33,6 +33,16 @@ LEASES = "leases"
 META = "meta"
 INDEXES_MADE = "indexes"
 OUTBOX = "outbox"
+BULK_ANALYSES = "bulk_analyses"
+PRICE_PREDICTIONS = "price_predictions"
+MODEL_WEIGHTS = "model_weights"
+"""Encrypted plain arrays of the models' weights, for forecasts without TensorFlow; `_id` = the model file's name."""
+CHAMPION_FAILURES = "champion_failures"
+"""Per champion's model: failures in a row to load or to forecast."""
+RESULT_CACHE = "result_cache"
+"""Answers that may be given again for a while, where no Redis is configured."""
+TRAINING_QUOTA = "training_quota"
+"""One document per user and day (UTC): the runs that it counts."""
 MODEL_FILES_BUCKET = "model_files"
 """Name of the GridFS bucket that keeps the encrypted model files."""
 
@@ -86,6 +96,10 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),
         IndexModel([("trigger_type", ASCENDING)], name="trigger_type"),
     ],
+    BULK_ANALYSES: [IndexModel([("timestamp", DESCENDING)], name="timestamp")],
+    PRICE_PREDICTIONS: [IndexModel([("symbol", ASCENDING), ("timestamp", DESCENDING)], name="symbol_timestamp")],
+    RESULT_CACHE: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
+    TRAINING_QUOTA: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
     LEASES: [IndexModel([("owner.run_id", ASCENDING)], name="owner_run")],
     OUTBOX: [
         IndexModel([("dedupe_key", ASCENDING)], unique=True, name="dedupe_key"),
