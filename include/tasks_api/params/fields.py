@@ -11,7 +11,7 @@ ModelType = Literal["lstm", "gru", "transformer"]
 MODEL_TYPES: tuple[ModelType, ...] = ("lstm", "gru", "transformer")
 Timeframe = Literal["5m", "15m", "1h", "4h"]
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{5,20}$")
+_SYMBOL = re.compile(r"[A-Z0-9]{5,20}\Z")
 
 
 def _lower(value: object) -> object:
@@ -20,7 +20,8 @@ def _lower(value: object) -> object:
 
 def _symbol(value: str) -> str:
     symbol = value.upper()
-    if not _SYMBOL.match(symbol):
+    # Some other letters become ASCII when upper-cased: the German sharp s, the Turkish i without a dot.
+    if not value.isascii() or not _SYMBOL.match(symbol):
         raise ValueError("Invalid trading symbol")
     return symbol
 
