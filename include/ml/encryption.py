@@ -37,6 +37,10 @@ HOW_TO_MAKE_A_KEY = (
 )
 
 
+class WrongKeyError(IntegrityError):
+    """The data was encrypted with another key than the one that is configured; nothing says that it is damaged."""
+
+
 def generate_key() -> str:
     """Return a new random key in the form that the setting expects (base64 of 32 bytes)."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
@@ -77,7 +81,7 @@ def decrypt(blob: bytes, key: bytes, associated_data: str) -> bytes:
 
     :param associated_data: the name that was given to :func:`encrypt`.
     :raises IntegrityError: for a file that is truncated, not encrypted by this bundle, written with another
-        key, changed, or stored under another name. The message names the file and the remedy.
+        key (:class:`WrongKeyError`), changed, or stored under another name. The message names the file and the remedy.
     """
     _check_key(key)
     name, restore = associated_data, "restore the file from a backup or train the model again"
@@ -94,7 +98,7 @@ def decrypt(blob: bytes, key: bytes, associated_data: str) -> bytes:
         )
     written_with = header[len(MAGIC) + 1 :]
     if not hmac.compare_digest(written_with, _key_id(key)):
-        raise IntegrityError(
+        raise WrongKeyError(
             f"Model file {name} was encrypted with another key (id {written_with.hex()}) than the one in "
             f"{KEY_VARIABLE} (id {_key_id(key).hex()}); put the former key back or train the model again"
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pymongo import DESCENDING, ReturnDocument
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from include.errors import BadInputError, FencedError, IntegrityError
@@ -177,7 +177,26 @@ class ModelRegistry:
         )
         return self.pointers.move(move, expected_version)
 
-    @mongo_outage("looking for the previous champion")
+    @mongo_outage("looking for the previous champions")
+    def rollback_targets(self, pointer: Pointer) -> list[str]:
+        """Return the ids of the models to go back to from the champion that `pointer` names, the nearest first.
+
+        The first is the one that was champion before that one was deployed, the next the one before, and so on; what
+        rollbacks did in between does not count. Empty for the first champion ever.
+        """
+        replaced: dict[str, str | None] = {
+            deployed["to_model_id"]: deployed["from_model_id"]
+            for deployed in self._deployments.find({"champion_id": pointer.champion_id, "kind": "deploy"}).sort(
+                "version"
+            )
+        }
+        targets: list[str] = []
+        previous = replaced.get(pointer.model_id)
+        while previous is not None and previous not in targets and previous != pointer.model_id:
+            targets.append(previous)
+            previous = replaced.get(previous)
+        return targets
+
     def rollback_target(self, model_type: str, symbol: str, timeframe: str) -> tuple[Pointer, ModelRecord]:
         """Return the pointer as it is and the model that was champion before the present one was deployed.
 
@@ -187,13 +206,10 @@ class ModelRegistry:
         pointer = self.pointers.repair(place)
         if pointer is None:
             raise BadInputError(f"There is no champion of {place}: nothing to roll back")
-        deployed = self._deployments.find_one(
-            {"champion_id": place, "to_model_id": pointer.model_id, "kind": "deploy"}, sort=[("version", DESCENDING)]
-        )
-        previous = deployed["from_model_id"] if deployed else None
-        if previous is None:
+        targets = self.rollback_targets(pointer)
+        if not targets:
             raise BadInputError(f"{pointer.model_id} is the first champion of {place}: nothing to roll back to")
-        return pointer, self.get(previous)
+        return pointer, self.get(targets[0])
 
     @mongo_outage("archiving a model")
     def archive(self, model_id: str, why: str, now: datetime | None = None) -> bool:
@@ -211,6 +227,15 @@ class ModelRegistry:
             {"$set": {"state": ARCHIVED}, "$push": {"states": {"state": ARCHIVED, "at": at, "why": why}}},
         )
         return changed.modified_count == 1
+
+    @mongo_outage("completing a model's record")
+    def complete_weights(self, model_id: str, file: StoredFile, sha256: str) -> bool:
+        """Enter the hash of the plain weights that were taken from `file`, where none is known; returns whether it did.
+
+        Nothing changes when the model has been trained again since, or somebody else was first.
+        """
+        unknown = {"_id": model_id, "file.sha256": file.sha256, "weights_sha256": None}
+        return self._models.update_one(unknown, {"$set": {"weights_sha256": sha256}}).modified_count == 1
 
     @mongo_outage("looking for a model file's owner")
     def refers_to_file(self, name: str) -> bool:
