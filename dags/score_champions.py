@@ -6,7 +6,8 @@ accuracy history that the GPT-4 analysis and the drift reports read.
 - **When:** 00:30 UTC, or on demand.
 - **Result:** one document per champion and day in `model_scores`.
 - **Fails** when a champion cannot be read (corrupt file, wrong key) or its candles are missing; the others are
-  scored all the same.
+  scored all the same. A champion that is broken counts one failure; after three in a row, those of `predict_price`
+  and `bulk_analysis` included, it is rolled back, with a CRITICAL message.
 """
 
 from __future__ import annotations
@@ -54,17 +55,28 @@ def score_champions() -> None:
         return until_ms
 
     @task(multiple_outputs=False)
-    def score(until_ms: int) -> list[dict[str, Any]]:
-        """Score every champion and store the scores; fail afterwards if one could not be read."""
+    def score(until_ms: int, **context: Any) -> list[dict[str, Any]]:
+        """Score every champion and store the scores; count those that could not be read, and fail afterwards."""
         from datetime import UTC, datetime
 
-        from dags.wiring.runtime import database, model_files
+        from dags.wiring.champion_watch import note
+        from dags.wiring.runtime import database, model_files, promotions
         from include.errors import IntegrityError
         from include.market.candle_store import CandleStore
+        from include.ml.prediction.question import Seen
         from include.ml.scores import score_champions as score_all
 
         db = database()
-        scores = score_all(db, model_files(db), CandleStore(db), datetime.now(UTC), until_ms)
+        check = promotions(db).require_readable
+        scores = score_all(db, model_files(db), CandleStore(db), datetime.now(UTC), until_ms, check)
+        seen = Seen()
+        for score in scores:
+            if score["champion_at_fault"]:
+                place = (score["model_type"], score["symbol"], score["timeframe"])
+                seen.failed(score["model_id"], place, score["reason"])
+            elif not score["unreadable"]:
+                seen.well.append(score["model_id"])
+        note(db, seen, context)
         unreadable = [f"{score['model_id']}: {score['reason']}" for score in scores if score["unreadable"]]
         if unreadable:
             raise IntegrityError(f"champions that cannot be read: {'; '.join(unreadable)}; retrain or roll back")
@@ -75,15 +87,16 @@ def score_champions() -> None:
 
     @task
     def remove_orphaned_files() -> list[str]:
-        """Remove model files that killed trainings left behind and no model refers to."""
+        """Remove model files and plain weights that killed trainings left behind and no model refers to."""
         from datetime import UTC, datetime
 
-        from dags.wiring.runtime import database, model_files
-        from include.ml.model_sweep import sweep_model_files
+        from dags.wiring.runtime import database, model_files, model_weights
+        from include.ml.model_sweep import sweep_model_files, sweep_model_weights
         from include.ml.registry import ModelRegistry
 
-        db = database()
-        return sweep_model_files(ModelRegistry(db), model_files(db), datetime.now(UTC))
+        db, now = database(), datetime.now(UTC)
+        removed = sweep_model_files(ModelRegistry(db), model_files(db), now)
+        return sorted({*removed, *sweep_model_weights(ModelRegistry(db), model_weights(db), now)})
 
     score(refresh_candles()) >> remove_orphaned_files()
 

@@ -22,6 +22,7 @@ def gather(context: Context) -> dict[str, Any]:
     """Return the evidence of this moment, JSON-able."""
     from datetime import UTC, datetime, timedelta
 
+    from dags.wiring.drift import drifts_of
     from dags.wiring.runtime import database, engine
     from include.analyst.accuracy import accuracy_histories
     from include.analyst.evidence import build_evidence
@@ -34,8 +35,10 @@ def gather(context: Context) -> dict[str, Any]:
     db = database()
     performance = analyse(engine().closed_trades(since=now - HISTORY), now)
     scores = db[MODEL_SCORES].find({"timestamp": {"$gte": now - timedelta(days=8)}})
-    markets = [market_of(db, symbol) for symbol in get_settings().symbols]
-    return build_evidence(performance, accuracy_histories(scores), markets).model_dump(mode="json")
+    symbols = get_settings().symbols
+    markets = [market_of(db, symbol) for symbol in symbols]
+    drift = drifts_of(db, symbols)
+    return build_evidence(performance, accuracy_histories(scores), markets, drift).model_dump(mode="json")
 
 
 def market_of(db: Any, symbol: str) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from include.market.binance import BinanceClient
+    from include.ml.light.weight_store import WeightStore
     from include.ml.model_files import ModelFileStore
     from include.ml.promotion import Promotions
     from include.notify.message import Message
@@ -66,11 +67,28 @@ def model_files(db: Database[dict[str, Any]]) -> ModelFileStore:
     return ModelFileStore(db, model_key(settings), settings.model_cache_dir)
 
 
+def model_weights(db: Database[dict[str, Any]]) -> WeightStore:
+    """Return the store of the models' plain weights, for forecasts without TensorFlow.
+
+    :raises include.errors.ConfigurationError: without a usable encryption key.
+    """
+    from include.ml.encryption import model_key
+    from include.ml.light.weight_store import WeightStore
+
+    return WeightStore(db, model_key(get_settings()))
+
+
 def owner_of(context: Mapping[str, Any]) -> Owner:
     """Return the running task's run as the owner of claims."""
     from include.store.leases import Owner
 
     return Owner(context["ti"].dag_id, context["ti"].run_id)
+
+
+def triggering_user(context: Mapping[str, Any]) -> str | None:
+    """Return the name of the user who started the run; children inherit it, a schedule has none."""
+    name = getattr(context["dag_run"], "triggering_user_name", None)
+    return str(name) if name else None
 
 
 def owner_is_over(context: Mapping[str, Any]) -> Callable[[Owner], bool]:
@@ -85,20 +103,22 @@ def owner_is_over(context: Mapping[str, Any]) -> Callable[[Owner], bool]:
     return is_over
 
 
-def promotions() -> Promotions:
-    """Return the operations that judge candidates and change champions."""
+def promotions(db: Database[dict[str, Any]] | None = None) -> Promotions:
+    """Return the operations that judge candidates and change champions, on the given connection or a new one."""
     from include.market.candle_store import CandleStore
     from include.ml.deployment import DeployRule
     from include.ml.promotion import Promotions
     from include.ml.registry import ModelRegistry
 
-    settings, db = get_settings(), database()
+    settings = get_settings()
+    db = database() if db is None else db
     return Promotions(
         ModelRegistry(db),
         model_files(db),
         CandleStore(db),
         DeployRule.from_settings(settings),
         settings.min_comparison_bars,
+        weights=model_weights(db),
     )
 
 

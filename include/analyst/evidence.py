@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from include.analyst.accuracy import DROP_POINTS, AccuracyFinding, AccuracyHistory, accuracy_findings
+from include.analyst.drift import ModelDrift
 from include.analyst.market_conditions import MarketConditions
 from include.trading.performance_model import PerformanceAnalysis, Record
 from include.trading.thresholds import SHARPE_RATIO, WIN_RATE
@@ -24,19 +25,21 @@ class ThresholdCheck(Record):
 
 
 class Evidence(Record):
-    """The figures of one moment: trades, champions' accuracy, market. Carried as JSON from task to task."""
+    """The figures of one moment: trades, champions' accuracy, market, drift. Carried as JSON from task to task."""
 
     performance: PerformanceAnalysis
     accuracy: tuple[AccuracyHistory, ...]
     findings: tuple[AccuracyFinding, ...]
     markets: tuple[MarketConditions, ...]
     thresholds: tuple[ThresholdCheck, ...]
+    drift: tuple[ModelDrift, ...] = ()
 
 
 def build_evidence(
     performance: PerformanceAnalysis,
     accuracy: Sequence[AccuracyHistory],
     markets: Sequence[MarketConditions],
+    drift: Sequence[ModelDrift] = (),
 ) -> Evidence:
     """Put the parts together, find what is wrong with the accuracy and check the thresholds."""
     findings = accuracy_findings(accuracy, performance.date)
@@ -51,6 +54,7 @@ def build_evidence(
             _sharpe_check(performance),
             _regime_check(markets),
         ),
+        drift=tuple(drift),
     )
 
 

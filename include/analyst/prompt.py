@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from include.analyst.accuracy import AccuracyHistory, recent_points
+from include.analyst.drift import ModelDrift
 from include.analyst.evidence import Evidence, ThresholdCheck
 from include.analyst.market_conditions import MarketConditions
 from include.trading.performance_model import DayFigures
 from include.trading.thresholds import AVG_PROFIT, SHARPE_RATIO, WIN_RATE, Threshold
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 """Raised with every change of the wording; stored with each decision, beside the hash."""
+
+SHOWN_FEATURES = 5
+"""Drifted features named per model, the largest first; the others are counted."""
 
 Messages = list[dict[str, str]]
 
@@ -76,6 +80,11 @@ def build_messages(evidence: Evidence) -> Messages:
         "MARKET CONDITIONS:",
         *(line for market in evidence.markets for line in _market(market)),
         *([] if evidence.markets else ["- not available"]),
+        "",
+        "FEATURE DRIFT (population stability index of the newest bars against each model's training; not usual = above "
+        "95% of the training's own weeks; for information, no threshold):",
+        *(_drift(drift) for drift in evidence.drift),
+        *([] if evidence.drift else ["- no deployed models"]),
         "",
         "THRESHOLDS:",
         *(_threshold(check) for check in evidence.thresholds),
@@ -151,6 +160,20 @@ def _market(market: MarketConditions) -> list[str]:
         f"- {market.symbol} Daily Volatility: {_shown(market.volatility_now_pct, 2, '%')} "
         f"(7 days before: {_shown(market.volatility_before_pct, 2, '%')})",
     ]
+
+
+def _drift(drift: ModelDrift) -> str:
+    name = f"- {drift.model_type.upper()} ({drift.symbol} {drift.timeframe}): "
+    if drift.reason is not None:
+        return name + f"not known ({drift.reason})"
+    marked = f"{drift.above_mark} of {drift.compared} features above {drift.threshold:g}"
+    if not drift.unusual:
+        return name + f"nothing unusual ({marked})"
+    shown = [f"{one.name} {one.psi:.2f} (usual up to {one.usual_psi:.2f})" for one in drift.unusual[:SHOWN_FEATURES]]
+    more = len(drift.unusual) - len(shown)
+    return (
+        name + f"{len(drift.unusual)} not usual, {marked}: " + ", ".join([*shown, *([f"{more} more"] if more else [])])
+    )
 
 
 def _threshold(check: ThresholdCheck) -> str:

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from include.errors import BadInputError
+from include.errors import BadInputError, IntegrityError
 from include.ml.comparison import compare
 from include.ml.config import MODEL_TYPES
 from include.ml.deployment import DeployRule, decide
 from include.ml.loaded_model import load_model
 from include.ml.model_record import champion_id
+from include.ml.spec import ModelSpec
 
 if TYPE_CHECKING:
     from include.market.candle_store import CandleStore
     from include.ml.champions import Pointer
+    from include.ml.light.weight_store import WeightStore
     from include.ml.model_files import ModelFileStore
+    from include.ml.model_record import ModelRecord
     from include.ml.registry import ModelRegistry
 
 
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 class Promotions:
     """The operations that change champions, with what they work on.
 
-    `min_comparison_bars` is the number of common bars below which the champion stays.
+    `min_comparison_bars` is the number of common bars below which the champion stays. `weights` are the models'
+    plain weights, by which an automatic rollback tells a usable model without loading TensorFlow.
     """
 
     registry: ModelRegistry
@@ -39,6 +43,7 @@ class Promotions:
     rule: DeployRule
     min_comparison_bars: int
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    weights: WeightStore | None = None
 
     def judge(self, candidate_id: str) -> dict[str, Any]:
         """Compare a candidate with the present champion and apply the deployment rule; changes nothing.
@@ -140,27 +145,90 @@ class Promotions:
         )
         return _moved(pointer, judgement["expected_model_id"])
 
-    def rollback(self, model_type: str, symbol: str, timeframe: str, *, who: str, why: str) -> dict[str, Any]:
+    def rollback(
+        self, model_type: str, symbol: str, timeframe: str, *, who: str, why: str, skip_unreadable: bool = False
+    ) -> dict[str, Any]:
         """Make the model champion again that the present one replaced, after making sure that it still opens.
 
+        :param skip_unreadable: go on to the model before when it does not open, and so on back to the first.
+        :returns: `champion_id`, `model_id`, `previous_model_id`, `version`, and `skipped`: why each model in between
+            was not taken.
         :raises BadInputError: when there is nothing to roll back to.
-        :raises IntegrityError: when the former champion's file cannot be read; the present one stays.
+        :raises IntegrityError: when the former champion cannot be read; the present one stays.
         :raises ChampionMovedError: when somebody else changed the champion meanwhile.
         """
-        pointer, target = self.registry.rollback_target(model_type, symbol, timeframe)
-        load_model(target, self.files)
-        moved = self.registry.promote(
-            target.id,
-            pointer.model_id,
-            who=who,
-            why=why,
-            evidence={"rolled_back_from": pointer.model_id},
-            sha256=target.file.sha256,
-            expected_version=pointer.version,
-            kind="rollback",
-            now=self.now(),
+        pointer, _ = self.registry.rollback_target(model_type, symbol, timeframe)
+        return self.rollback_from(pointer, who=who, why=why, skip_unreadable=skip_unreadable)
+
+    def rollback_from(
+        self,
+        pointer: Pointer,
+        *,
+        who: str,
+        why: str,
+        skip_unreadable: bool,
+        check: Callable[[ModelRecord], object] | None = None,
+    ) -> dict[str, Any]:
+        """Do as :meth:`rollback`, but only if the champion is still the one that `pointer` was read as.
+
+        Repeating it with the same pointer changes nothing.
+
+        :param check: raises `IntegrityError` for a model that cannot be used; by default its network is opened,
+            and its plain weights.
+        """
+        skipped: list[str] = []
+        for target_id in self.registry.rollback_targets(pointer):
+            target = self.registry.get(target_id)
+            try:
+                (check or self._opens)(target)
+            except IntegrityError as error:
+                skipped.append(str(error))
+                if not skip_unreadable:
+                    break
+                continue
+            moved = self.registry.promote(
+                target.id,
+                pointer.model_id,
+                who=who,
+                why=why,
+                evidence={"rolled_back_from": pointer.model_id, "skipped": skipped},
+                sha256=target.file.sha256,
+                expected_version=pointer.version,
+                kind="rollback",
+                now=self.now(),
+            )
+            return {**_moved(moved, pointer.model_id), "skipped": skipped}
+        if skipped:
+            raise IntegrityError(
+                f"{pointer.champion_id} stays at {pointer.model_id}: what it would be rolled back to cannot be read "
+                f"({'; '.join(skipped)})"
+            )
+        raise BadInputError(
+            f"{pointer.model_id} is the first champion of {pointer.champion_id}: nothing to roll back to"
         )
-        return _moved(moved, pointer.model_id)
+
+    def require_readable(self, record: ModelRecord) -> None:
+        """Make sure that a model can be used: its file whole, and its plain weights (without loading TensorFlow).
+
+        A model that has no plain weights yet is opened as a network.
+
+        :raises IntegrityError: otherwise; the message names the model.
+        """
+        if record.weights_sha256 is None or self.weights is None:
+            load_model(record, self.files)
+            return
+        try:
+            ModelSpec.from_dict(record.spec)
+            self.files.load_stored(record.file.name, record.file.sha256)
+            weights = self.weights.load_many({record.file.name: record.weights_sha256})[record.file.name]
+            if isinstance(weights, IntegrityError):
+                raise weights
+        except IntegrityError as error:
+            raise IntegrityError(f"Model {record.id} cannot be read: {error}") from error
+
+    def _opens(self, record: ModelRecord) -> None:
+        load_model(record, self.files)
+        self.require_readable(record)
 
 
 def champion_status(registry: ModelRegistry, symbol: str, timeframe: str) -> dict[str, dict[str, Any] | None]:

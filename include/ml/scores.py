@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import IntegrityError
 from include.market.timeframes import timeframe_ms
+from include.ml.champion_health import is_champions_fault
 from include.ml.comparison import first_unseen_ms
 from include.ml.loaded_model import load_model, score_model
 from include.ml.registry import ModelRegistry
@@ -19,9 +20,12 @@ from include.store.documents import storable
 from include.store.outage import mongo_outage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pymongo.database import Database
 
     from include.market.candle_store import CandleStore
+    from include.ml.loaded_model import LoadedModel
     from include.ml.model_files import ModelFileStore
     from include.ml.model_record import ModelRecord
 
@@ -35,19 +39,24 @@ def score_champions(
     candle_store: CandleStore,
     now: datetime,
     until_ms: int | None = None,
+    check: Callable[[ModelRecord], object] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Score every champion on the bars since its training end and store one document each.
 
     :param now: aware; its UTC date names the documents.
     :param until_ms: bars opened before this moment of the market count; `now` when omitted.
-    :returns: the stored documents. One whose champion has too few bars, or cannot be read, has `accuracy` None
-        and a `reason`; `unreadable` tells the two apart.
+    :param check: raises `IntegrityError` for a champion that forecasts could not use (`Promotions.require_readable`).
+    :returns: the stored documents. One whose champion has too few bars, cannot be read, or forecasts what is no
+        number, has `accuracy` None and a `reason`; `unreadable` tells the first apart from the others, and
+        `champion_at_fault` is False where the configured key is another one than the model's.
     """
     registry = ModelRegistry(db)
     end_ms = int(now.timestamp() * 1000) if until_ms is None else until_ms
     documents = []
     for pointer in registry.pointers.all():
-        document = storable(_score(registry.get(pointer.model_id), files, candle_store, now.astimezone(UTC), end_ms))
+        document = storable(
+            _score(registry.get(pointer.model_id), files, candle_store, now.astimezone(UTC), end_ms, check)
+        )
         with mongo_outage(f"storing the score of {pointer.champion_id}"):
             db[MODEL_SCORES].replace_one({"_id": document["_id"]}, document, upsert=True)
         documents.append(document)
@@ -55,7 +64,12 @@ def score_champions(
 
 
 def _score(
-    record: ModelRecord, files: ModelFileStore, candle_store: CandleStore, now: datetime, end_ms: int
+    record: ModelRecord,
+    files: ModelFileStore,
+    candle_store: CandleStore,
+    now: datetime,
+    end_ms: int,
+    check: Callable[[ModelRecord], object],
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "_id": f"{record.id}@{now.date().isoformat()}",
@@ -71,20 +85,28 @@ def _score(
         ),
         "reason": None,
         "unreadable": False,
+        "champion_at_fault": False,
     }
     try:
         loaded = load_model(record, files)
+        check(record)
+        return {**document, **_numbers(loaded, candle_store, end_ms)}
     except IntegrityError as error:
-        return {**document, "reason": str(error), "unreadable": True}
+        fault = is_champions_fault(error)
+        return {**document, "reason": str(error), "unreadable": True, "champion_at_fault": fault}
+
+
+def _numbers(loaded: LoadedModel, candle_store: CandleStore, end_ms: int) -> dict[str, Any]:
+    """Return the score's numbers, or the number of bars and why they are too few."""
     spec = loaded.spec
     start_ms = first_unseen_ms(spec)
     history_ms = 2 * spec.history_bars * timeframe_ms(spec.timeframe)  # twice: gaps cost candles
-    candles = candle_store.load(record.symbol, record.timeframe, start_ms - history_ms, end_ms)
+    candles = candle_store.load(spec.symbol, spec.timeframe, start_ms - history_ms, end_ms)
     bars = max(0, len(candles.between(start_ms, end_ms)) - spec.label_horizon)
     if bars >= MIN_SCORED_BARS:
         evaluation = score_model(loaded, candles, start_ms, end_ms)
         if evaluation.bars >= MIN_SCORED_BARS:
-            return {**document, **evaluation.to_dict()}
+            return evaluation.to_dict()
         bars = evaluation.bars
     reason = f"{bars} bars with a known label since its training end, {MIN_SCORED_BARS} are needed"
-    return {**document, "bars": bars, "reason": reason}
+    return {"bars": bars, "reason": reason}

@@ -142,3 +142,43 @@ def test_the_status_names_the_champions_and_the_empty_places(bench: Bench) -> No
     assert status["lstm"] is not None
     assert (status["lstm"]["model_id"], status["lstm"]["accuracy"]) == (old, 0.70)
     assert status["lstm"]["champion_since"] == NOW.isoformat()
+
+
+def three_champions(bench: Bench) -> tuple[str, str, str]:
+    first, middle, new = old_champion(bench), new_candidate(bench, "middle"), new_candidate(bench)
+    for before, after in ((first, middle), (middle, new)):
+        bench.registry.promote(after, before, who="test", why="better", now=NOW)
+    return first, middle, new
+
+
+def test_a_person_may_go_further_back_when_the_previous_champion_does_not_open(bench: Bench) -> None:
+    first, middle, new = three_champions(bench)
+    bench.damage(bench.registry.get(middle))
+    with pytest.raises(IntegrityError, match="middle:lstm"):
+        bench.promotions.rollback("lstm", "BTCUSDT", "1h", who="operator", why="trading errors")
+    assert bench.present() == (new, 3)
+    moved = bench.promotions.rollback(
+        "lstm", "BTCUSDT", "1h", who="operator", why="trading errors", skip_unreadable=True
+    )
+    assert (moved["model_id"], moved["previous_model_id"], moved["version"]) == (first, new, 4)
+    assert "middle:lstm" in moved["skipped"][0]
+    record = bench.db["deployments"].find_one({"_id": "lstm:BTCUSDT:1h:v4"})
+    assert record is not None
+    assert record["evidence"] == {"rolled_back_from": new, "skipped": moved["skipped"]}
+
+
+def test_a_rollback_that_is_repeated_goes_back_once_and_one_that_comes_late_not_at_all(bench: Bench) -> None:
+    first, middle, new = three_champions(bench)
+    pointer = bench.registry.pointer("lstm", "BTCUSDT", "1h")
+    assert pointer is not None
+    asked = {"who": "operator", "why": "trading errors", "skip_unreadable": False}
+    moves = [bench.promotions.rollback_from(pointer, **asked) for _ in range(2)]  # type: ignore[arg-type]
+    assert moves[0] == moves[1]
+    assert bench.present() == (middle, 4)
+    bench.registry.promote(new_candidate(bench, "newest"), middle, who="test", why="better", now=NOW)
+    with pytest.raises(ChampionMovedError, match="newest:lstm"):
+        bench.promotions.rollback_from(pointer, **asked)  # type: ignore[arg-type]
+    bench.registry.promote(new, "newest:lstm", who="operator", why="the same champion, another situation", now=NOW)
+    with pytest.raises(ChampionMovedError, match="version 6"):
+        bench.promotions.rollback_from(pointer, **asked)  # type: ignore[arg-type]
+    assert bench.present() == (new, 6) != (first, 6)

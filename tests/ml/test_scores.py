@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from include.errors import IntegrityError
+from include.ml.model_files import ModelFileStore
+from include.ml.model_record import ModelRecord
 from include.ml.scores import MIN_SCORED_BARS, score_champions
 from tests.ml.models import candidate
 from tests.ml.registered import NOW, Bench
@@ -72,3 +75,22 @@ def test_bars_up_to_the_given_moment_of_the_market_count(bench: Bench) -> None:
     [part] = score_champions(bench.db, bench.files, bench.candle_store, NOW, until_ms=yesterday)
     assert part["bars"] == whole["bars"] - 24
     assert part["date"] == whole["date"]
+
+
+def test_a_champion_that_forecasts_could_not_use_is_no_better_than_an_unreadable_one(bench: Bench) -> None:
+    record = bench.champion("old", bench.spec(trained_until_days_ago=20, holdout_days=6))
+
+    def check(asked: ModelRecord) -> None:
+        raise IntegrityError(f"Model {asked.id} cannot be read: its weights are corrupt")
+
+    [document] = score_champions(bench.db, bench.files, bench.candle_store, NOW, check=check)
+    assert (document["accuracy"], document["unreadable"], document["champion_at_fault"]) == (None, True, True)
+    assert document["reason"] == f"Model {record.id} cannot be read: its weights are corrupt"
+
+
+def test_a_champion_stored_with_another_key_is_unreadable_but_not_at_fault(bench: Bench, tmp_path: Path) -> None:
+    bench.champion("old", bench.spec(trained_until_days_ago=20, holdout_days=6))
+    files = ModelFileStore(bench.db, bytes(32), tmp_path / "other")
+    [document] = score_champions(bench.db, files, bench.candle_store, NOW)
+    assert (document["unreadable"], document["champion_at_fault"]) == (True, False)
+    assert "encrypted with another key" in document["reason"]

@@ -14,7 +14,8 @@ Timeframe = Literal["5m", "15m", "1h", "4h"]
 _SYMBOL = re.compile(r"[A-Z0-9]{5,20}\Z")
 
 
-def _lower(value: object) -> object:
+def lower(value: object) -> object:
+    """Return a word as the choices spell it; what is no text is left to the type's own check."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
@@ -29,4 +30,4 @@ def _symbol(value: str) -> str:
 Symbol = Annotated[str, AfterValidator(_symbol)]
 """A trading pair as Binance spells it, upper-cased; whether it exists is asked at admission."""
 
-AnyCaseModelType = Annotated[ModelType, BeforeValidator(_lower)]
+AnyCaseModelType = Annotated[ModelType, BeforeValidator(lower)]

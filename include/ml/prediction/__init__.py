@@ -1,0 +1,1 @@
+"""Answers the question what a price will be over the next hours."""
