@@ -92,6 +92,14 @@ class Control:
         about: dict[str, Any] = self._call("GET", "binance", "data")
         return about
 
+    def list_symbols(self, **listings: str) -> None:
+        """Let the exchange trade more symbols until the next reset: name -> the symbol whose candles it has too."""
+        self._call("POST", "binance", "listings", listings)
+
+    def limit_weight(self, limit: int) -> None:
+        """Let the exchange refuse what exceeds so much request weight in a minute."""
+        self._call("POST", "binance", "weight-limit", {"limit": limit})
+
     # --- core engine and AI service
 
     def scenario(self, name: str = "good", **options: Any) -> dict[str, Any]:

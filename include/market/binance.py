@@ -1,7 +1,8 @@
 """Binance's public REST interface: the server's time, symbols, candles and the 24-hour ticker.
 
-Limits are honoured (429 and 418 wait for `Retry-After`), short troubles are tried again here, and what
-is left over is a :class:`~include.errors.TransientError` for the retry policy of the task.
+Limits are honoured (429 and 418 wait for `Retry-After`, all threads of a client at once; see also
+:meth:`BinanceClient.pace`), short troubles are tried again here, and what is left over is a
+:class:`~include.errors.TransientError` for the retry policy of the task.
 Source: Binance's REST documentation, `services.md` 1.11 of the specification.
 """
 
@@ -26,8 +27,15 @@ from include.errors import (
     ServiceUnavailableError,
     TransientError,
 )
-from include.market.binance_wire import Ticker24h, parse_klines, parse_ticker_24h, parse_time_ms
+from include.market.binance_wire import (
+    Ticker24h,
+    parse_klines,
+    parse_ticker_24h,
+    parse_ticker_prices,
+    parse_time_ms,
+)
 from include.market.candles import Candles
+from include.market.pacing import USED_WEIGHT_HEADER, Refusal, WeightPacer
 from include.market.timeframes import timeframe_ms
 
 PAGE_LIMIT = 1000
@@ -38,18 +46,26 @@ LONGEST_BAN_S = 3 * 86_400.0
 """Binance's longest ban of an address; a `Retry-After` beyond it is nonsense."""
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 8.0
+TOO_MANY = "too many requests from this address"
 INVALID_SYMBOL_CODE = -1121
 ILLEGAL_CHARACTERS_CODE = -1100
 SYMBOL_PATTERN = re.compile(r"[A-Z0-9._-]{1,20}")
+TIME_WEIGHT = 1
+EXCHANGE_INFO_WEIGHT = 20
+KLINES_WEIGHT = 2
+TICKER_24H_WEIGHT = 2
+TICKER_PRICES_WEIGHT = 4
+"""Request weight of `/api/v3/ticker/price` for all symbols; one symbol costs 2, so from three on all is cheaper."""
 
 
 class BinanceClient:
-    """One connection pool to one Binance address; use it as a context manager.
+    """One connection pool to one Binance address; use it as a context manager. Threads may share it.
 
     :param base_url: for instance `https://api.binance.com`.
     :param timeout_s: of each request, for connecting and for reading.
     :param max_attempts: requests sent per question, those answered 429, 418 and 5xx included.
     :param sleep: called with the seconds to wait between attempts.
+    :param clock: seconds since the epoch; what waits are measured by.
     """
 
     def __init__(
@@ -59,12 +75,16 @@ class BinanceClient:
         timeout_s: float = 10.0,
         max_attempts: int = 5,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         if max_attempts < 1:
             raise ConfigurationError(f"max_attempts of the Binance client is {max_attempts}; set 1 or more")
         self._base_url = base_url.rstrip("/")
         self._max_attempts = max_attempts
         self._sleep = sleep
+        self._clock = clock
+        self._refusal = Refusal(clock)
+        self._pacer: WeightPacer | None = None
         try:
             address = httpx.URL(self._base_url)
         except httpx.InvalidURL:
@@ -87,9 +107,17 @@ class BinanceClient:
         """Close the connections."""
         self._http.close()
 
+    def pace(self, weight_per_minute: int) -> None:
+        """From now on use at most so much request weight per minute: who wants more waits for the next minute.
+
+        What the minute has used is kept when the same limit is set again.
+        """
+        if self._pacer is None or self._pacer.weight_per_minute != weight_per_minute:
+            self._pacer = WeightPacer(weight_per_minute, self._clock, self._sleep)
+
     def server_time_ms(self) -> int:
         """Return the exchange's clock, in milliseconds since the epoch: what "closed" is judged by."""
-        body = self._get("/api/v3/time", {})
+        body = self._get("/api/v3/time", {}, weight=TIME_WEIGHT)
         return parse_time_ms(body.get("serverTime") if isinstance(body, dict) else None, "serverTime")
 
     def exchange_info(self, symbol: str) -> dict[str, Any]:
@@ -97,7 +125,7 @@ class BinanceClient:
 
         :raises BadInputError: `Invalid symbol: X ...` when the exchange does not know it.
         """
-        body = self._get("/api/v3/exchangeInfo", {"symbol": _checked(symbol)}, symbol)
+        body = self._get("/api/v3/exchangeInfo", {"symbol": _checked(symbol)}, symbol, weight=EXCHANGE_INFO_WEIGHT)
         entries = body.get("symbols") if isinstance(body, dict) else None
         if not isinstance(entries, list):
             raise MalformedAnswerError(f"Binance answered no list of symbols for {symbol}: {body!r:.120}")
@@ -153,6 +181,7 @@ class BinanceClient:
                     "limit": PAGE_LIMIT,
                 },
                 symbol,
+                weight=KLINES_WEIGHT,
             )
             page = parse_klines(rows, symbol, timeframe, cursor, end_ms)
             if not len(page):
@@ -169,16 +198,28 @@ class BinanceClient:
 
         :raises BadInputError: for an unknown symbol.
         """
-        return parse_ticker_24h(self._get("/api/v3/ticker/24hr", {"symbol": _checked(symbol)}, symbol), symbol)
+        body = self._get("/api/v3/ticker/24hr", {"symbol": _checked(symbol)}, symbol, weight=TICKER_24H_WEIGHT)
+        return parse_ticker_24h(body, symbol)
 
-    def _get(self, path: str, params: Mapping[str, str | int], symbol: str = "") -> Any:
+    def ticker_prices(self) -> dict[str, float]:
+        """Return the last price of every symbol that the exchange lists, in the quote asset, with one question.
+
+        A price of 0 is one of a symbol that has not been traded.
+        """
+        return parse_ticker_prices(self._get("/api/v3/ticker/price", {}, weight=TICKER_PRICES_WEIGHT))
+
+    def _get(self, path: str, params: Mapping[str, str | int], symbol: str = "", *, weight: int) -> Any:
         """Ask until there is an answer that trying again would not better."""
         where = f"GET {path}" + (f" for {symbol}" if symbol else "")
         trouble = ""
         limited = False
+        waited_until = 0.0
         for attempt in range(1, self._max_attempts + 1):
             wait_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempt - 1))
             limited = False
+            self._wait_while_refused(where, waited_until)
+            if self._pacer is not None:
+                self._pacer.take(weight)
             try:
                 response = self._http.get(path, params=dict(params))
             except httpx.TransportError as error:
@@ -186,16 +227,15 @@ class BinanceClient:
             except httpx.DecodingError as error:
                 raise MalformedAnswerError(f"Binance answered {where} with a body that cannot be unpacked") from error
             else:
+                if self._pacer is not None:
+                    self._pacer.announced(response.headers.get(USED_WEIGHT_HEADER))
                 limited = response.status_code in {418, 429}
                 if limited:
-                    trouble = f"status {response.status_code}: too many requests from this address"
+                    trouble = f"status {response.status_code}: {TOO_MANY}"
                     wait_s = _retry_after_s(response, wait_s)
+                    waited_until = self._refusal.hold(wait_s)
                     if wait_s > MAX_WAIT_S:
-                        until = datetime.now(UTC) + timedelta(seconds=wait_s)
-                        raise TransientError(
-                            f"Binance refuses {where} until {until.isoformat(timespec='seconds')} ({trouble}); "
-                            "the task tries again later: ask less often"
-                        )
+                        raise self._refused(where, wait_s, trouble)
                 elif response.status_code >= 500 or response.status_code == 408:
                     trouble = f"status {response.status_code}: {_excerpt(response)}"
                 else:
@@ -206,6 +246,21 @@ class BinanceClient:
         raise kind(
             f"Binance at {self._base_url} gave no answer to {where} in {self._max_attempts} attempt(s), the last one: "
             f"{trouble}; check the network and TRADING_OPS_BINANCE_BASE_URL, or try again later"
+        )
+
+    def _wait_while_refused(self, where: str, waited_until: float) -> None:
+        """Wait as long as another thread was told to; give up at once on what is too long to wait for."""
+        left_s = self._refusal.left_s(waited_until)
+        if left_s > MAX_WAIT_S:
+            raise self._refused(where, left_s, TOO_MANY)
+        if left_s:
+            self._sleep(left_s)
+
+    def _refused(self, where: str, wait_s: float, trouble: str) -> TransientError:
+        until = datetime.fromtimestamp(self._clock(), tz=UTC) + timedelta(seconds=wait_s)
+        return TransientError(
+            f"Binance refuses {where} until {until.isoformat(timespec='seconds')} ({trouble}); "
+            "the task tries again later: ask less often"
         )
 
     def _answer(self, response: httpx.Response, where: str, symbol: str) -> Any:

@@ -152,3 +152,22 @@ def parse_ticker_24h(body: object, symbol: str) -> Ticker24h:
         open_time_ms=parse_time_ms(body.get("openTime"), f"openTime of the 24-hour ticker of {symbol}"),
         close_time_ms=parse_time_ms(body.get("closeTime"), f"closeTime of the 24-hour ticker of {symbol}"),
     )
+
+
+def parse_ticker_prices(body: object) -> dict[str, float]:
+    """Turn the body of `GET /api/v3/ticker/price` for all symbols into prices by symbol; 0 is "never traded".
+
+    :raises MalformedAnswerError: for another shape, a price that is no finite number or below zero, or a symbol
+        that comes twice.
+    """
+    if not isinstance(body, list):
+        raise MalformedAnswerError(f"Binance answered {type(body).__name__} instead of a list of prices")
+    prices: dict[str, float] = {}
+    for entry in body:
+        symbol = entry.get("symbol") if isinstance(entry, dict) else None
+        if not isinstance(symbol, str) or symbol in prices:
+            raise MalformedAnswerError(f"Binance answered a list of prices with {entry!r:.120} in it; try again later")
+        prices[symbol] = parse_number(entry.get("price"), f"the price of {symbol}")
+        if prices[symbol] < 0:
+            raise MalformedAnswerError(f"Binance answered the price {entry.get('price')!r} for {symbol}")
+    return prices

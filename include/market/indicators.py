@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from include.errors import BadInputError
 
@@ -28,7 +27,7 @@ def ema(values: FloatArray, span: int) -> FloatArray:
     if not len(values):
         return np.empty(0)
     alpha = 2.0 / (span + 1)
-    return lfilter([alpha], [1.0, alpha - 1.0], values, zi=[(1.0 - alpha) * values[0]])[0]
+    return _recursive(alpha, 1.0 - alpha, values, values[0])
 
 
 def wilder(values: FloatArray, period: int) -> FloatArray:
@@ -42,7 +41,7 @@ def wilder(values: FloatArray, period: int) -> FloatArray:
         start = values[:period].mean()
         result[period - 1] = start
         decay = 1.0 - 1.0 / period
-        result[period:] = lfilter([1.0 / period], [1.0, -decay], values[period:], zi=[decay * start])[0]
+        result[period:] = _recursive(1.0 / period, decay, values[period:], start)
     return result
 
 
@@ -136,6 +135,14 @@ def log_returns(close: FloatArray, span: int = 1) -> FloatArray:
     logs = np.log(close)
     result[span:] = logs[span:] - logs[:-span]
     return result
+
+
+def _recursive(gain: float, decay: float, values: FloatArray, start: float) -> FloatArray:
+    """Return `y[t] = gain * values[t] + decay * y[t - 1]` with `start` before the first value."""
+    # Imported here: scipy.signal takes most of a second, and who answers from a cache computes no indicator.
+    from scipy.signal import lfilter
+
+    return lfilter([gain], [1.0, -decay], values, zi=[decay * start])[0]
 
 
 def _rolling(values: FloatArray, period: int) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ never overwrites a newer one, however late it arrives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +68,12 @@ class ChampionPointers:
         """Return the pointer, or None while the place is empty."""
         document = self._champions.find_one({"_id": champion_id})
         return _pointer(document) if document else None
+
+    @mongo_outage("reading the champions")
+    def model_ids(self, champion_ids: Collection[str]) -> dict[str, str]:
+        """Return the model that holds each place, with one query; a place without a champion is absent."""
+        wanted = {"_id": {"$in": list(champion_ids)}}
+        return {row["_id"]: row["model_id"] for row in self._champions.find(wanted, {"model_id": 1})}
 
     @mongo_outage("reading the champions")
     def all(self, symbol: str | None = None, timeframe: str | None = None) -> list[Pointer]:

@@ -1,4 +1,4 @@
-"""A stand-in for Binance's public REST API: time, exchangeInfo, klines, the 24-hour ticker."""
+"""A stand-in for Binance's public REST API: time, exchangeInfo, klines, the price and the 24-hour ticker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.binance import errors, parameters
 from sandbox.binance.errors import BinanceError
 from sandbox.binance.exchange_info import exchange_info
 from sandbox.binance.rows import kline_rows
-from sandbox.binance.ticker import ticker_24h
+from sandbox.binance.ticker import last_price, ticker_24h
 from sandbox.binance.weight import WEIGHT_LIMIT, WeightMeter
 from sandbox.kit.app import SandboxApp
 from sandbox.market.bars import DAY_MS, HOUR_MS, INTERVAL_MS
@@ -24,6 +24,7 @@ from sandbox.market.clock import ClockError
 from sandbox.market.view import MarketView
 
 KLINE_PARAMETERS = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
+TICKER_PARAMETERS = ("symbol", "symbols", "type", "symbolStatus")
 MEDIA_TYPE = "application/json;charset=UTF-8"
 
 
@@ -33,6 +34,7 @@ class BinanceService:
     def __init__(self, view: MarketView) -> None:
         self.view = view
         self.meter = WeightMeter()
+        self.listings: dict[str, str] = {}
 
     def app(self) -> SandboxApp:
         """Return the application with its control endpoint."""
@@ -41,7 +43,8 @@ class BinanceService:
             Route("/api/v3/time", self._endpoint(self._time, 1)),
             Route("/api/v3/exchangeInfo", self._endpoint(self._exchange_info, 20)),
             Route("/api/v3/klines", self._endpoint(self._klines, 2)),
-            Route("/api/v3/ticker/24hr", self._endpoint(self._ticker, 2)),
+            Route("/api/v3/ticker/price", self._endpoint(self._prices, self._price_weight)),
+            Route("/api/v3/ticker/24hr", self._endpoint(self._ticker, self._ticker_weight)),
         ]
         service = Starlette(routes=routes, exception_handlers={404: _not_found})
         service.router.redirect_slashes = False
@@ -49,13 +52,16 @@ class BinanceService:
             Route("/data", self._data, methods=["GET"]),
             Route("/advance", self._advance, methods=["POST"]),
             Route("/weight-limit", self._set_weight_limit, methods=["POST"]),
+            Route("/listings", self._list_symbols, methods=["POST"]),
         ]
         return SandboxApp("binance", service, control=control, on_reset=self._reset)
 
-    def _endpoint(self, answer: Callable[[Mapping[str, str]], Any], weight: int) -> Callable[[Request], Response]:
+    def _endpoint(
+        self, answer: Callable[[Mapping[str, str]], Any], weight: int | Callable[[Mapping[str, str]], int]
+    ) -> Callable[[Request], Response]:
         async def endpoint(request: Request) -> Response:
             try:
-                used = self.meter.charge(weight)
+                used = self.meter.charge(weight if isinstance(weight, int) else weight(request.query_params))
                 body = json.dumps(answer(request.query_params), separators=(",", ":"))
             except BinanceError as error:
                 return error.response()
@@ -75,9 +81,18 @@ class BinanceService:
         parameters.refuse_unknown(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
         return exchange_info(self._symbols(query), self.view.clock.now_ms())
 
+    @property
+    def traded(self) -> list[str]:
+        """The symbols that have candles, and those that were listed as other names of them."""
+        return [*self.view.source.symbols, *self.listings]
+
+    def _base(self, symbol: str) -> str:
+        """Return the symbol whose candles a symbol has."""
+        return self.listings.get(symbol, symbol)
+
     def _symbols(self, query: Mapping[str, str]) -> list[str]:
         """Return what `symbol` or `symbols` ask for, or all."""
-        traded = self.view.source.symbols
+        traded = self.traded
         if "symbol" in query and "symbols" in query:
             raise BinanceError(-1128, "Combination of optional parameters invalid.")
         if "symbol" in query:
@@ -92,7 +107,7 @@ class BinanceService:
 
     def _klines(self, query: Mapping[str, str]) -> list[list[int | str]]:
         parameters.refuse_unknown(query, KLINE_PARAMETERS)
-        symbol = parameters.symbol(query, self.view.source.symbols)
+        symbol = self._base(parameters.symbol(query, self.traded))
         interval = query.get("interval", "")
         if not interval:
             raise errors.missing("interval")
@@ -103,18 +118,37 @@ class BinanceService:
         return kline_rows(symbol, bars, INTERVAL_MS[interval])
 
     def _ticker(self, query: Mapping[str, str]) -> Any:
-        parameters.refuse_unknown(query, ("symbol", "symbols", "type", "symbolStatus"))
+        parameters.refuse_unknown(query, TICKER_PARAMETERS)
         now = self.view.clock.now_ms()
         symbols = self._symbols(query)
-        tickers = [ticker_24h(symbol, self.view.last_day(symbol, now), now) for symbol in symbols]
+        tickers = [ticker_24h(symbol, self.view.last_day(self._base(symbol), now), now) for symbol in symbols]
         return tickers[0] if "symbol" in query else tickers
 
+    def _prices(self, query: Mapping[str, str]) -> Any:
+        parameters.refuse_unknown(query, ("symbol", "symbols", "symbolStatus"))
+        now = self.view.clock.now_ms()
+        symbols = self._symbols(query)
+        known = {base: last_price(self.view.last_day(base, now)) for base in {self._base(symbol) for symbol in symbols}}
+        prices = [{"symbol": symbol, "price": known[self._base(symbol)]} for symbol in symbols]
+        return prices[0] if "symbol" in query else prices
+
+    def _price_weight(self, query: Mapping[str, str]) -> int:
+        return 2 if "symbol" in query else 4
+
+    def _ticker_weight(self, query: Mapping[str, str]) -> int:
+        """Return what the question costs: 2 up to 20 symbols, 40 up to 100, else 80."""
+        if "symbol" in query:
+            return 2
+        asked = query["symbols"].count(",") + 1 if "symbols" in query else len(self.traded) + 101
+        return 2 if asked <= 20 else 40 if asked <= 100 else 80
+
     def _reset(self) -> None:
-        """Put the weight limit back; candles, shift and clock belong to the environment and stay."""
+        """Put the weight limit and the listed symbols back; candles, shift and clock belong to the environment."""
         self.meter = WeightMeter()
+        self.listings = {}
 
     async def _data(self, _: Request) -> Response:
-        about = {"data": self.view.describe(), "real": self.view.source.is_real, "symbols": self.view.source.symbols}
+        about = {"data": self.view.describe(), "real": self.view.source.is_real, "symbols": self.traded}
         return JSONResponse(about | self.view.clock.describe())
 
     async def _advance(self, request: Request) -> Response:
@@ -125,6 +159,15 @@ class BinanceService:
         except (ClockError, AttributeError, TypeError, ValueError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse(self.view.clock.describe())
+
+    async def _list_symbols(self, request: Request) -> Response:
+        """List more symbols: name -> the symbol whose candles they have too."""
+        body = await request.json()
+        strange = {name: base for name, base in body.items() if base not in self.view.source.symbols}
+        if strange:
+            return JSONResponse({"error": f"no candles to list as {strange}"}, status_code=400)
+        self.listings |= body
+        return JSONResponse({"symbols": len(self.traded)})
 
     async def _set_weight_limit(self, request: Request) -> Response:
         limit = (await request.json()).get("limit", WEIGHT_LIMIT)

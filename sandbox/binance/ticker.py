@@ -1,4 +1,4 @@
-"""The body of `/api/v3/ticker/24hr`, computed from the five-minute candles of the last 24 hours."""
+"""The bodies of `/api/v3/ticker/...`, computed from the five-minute candles of the last 24 hours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from sandbox.binance.rows import decimal_strings, quote_volumes, trade_counts
 from sandbox.market.bars import DAY_MS, Bars
 
 Ticker = dict[str, int | str]
+
+
+def last_price(day: Bars) -> str:
+    """Return the last price; zero with no candle in the last 24 hours."""
+    return decimal_strings(day.close[-1:], day.price_decimals)[0] if len(day) else "0.00000000"
 
 
 def ticker_24h(symbol: str, day: Bars, now_ms: int) -> Ticker:

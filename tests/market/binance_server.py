@@ -114,12 +114,14 @@ class Answer:
 
 @dataclass
 class FakeBinance:
-    """What the server knows, and what it was asked."""
+    """What the server knows, and what it was asked; the paths in `away` answer 503."""
 
     url: str = ""
     now_ms: int = 0
     rows: dict[tuple[str, str], list[list[Any]]] = field(default_factory=dict)
     tickers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
     script: dict[str, deque[Answer]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -140,6 +142,8 @@ class FakeBinance:
         """Answer as Binance does."""
         if path == "/api/v3/time":
             return Answer(body={"serverTime": self.now_ms})
+        if path == "/api/v3/ticker/price":
+            return Answer(body=[{"symbol": symbol, "price": price} for symbol, price in self.prices.items()])
         symbol = params.get("symbol", "")
         if symbol not in {known for known, _ in self.rows} | set(self.tickers):
             return Answer(400, INVALID_SYMBOL)
@@ -178,6 +182,8 @@ def running_binance() -> Iterator[FakeBinance]:
             fake.requests.append((url.path, params))
             scripted = fake.script.get(url.path)
             answer = scripted.popleft() if scripted else fake.reply(url.path, params)
+            if url.path in fake.away:
+                answer = Answer(503, UNKNOWN_ERROR)
             if answer.hang:
                 fake.closing.wait(30)
                 self.close_connection = True

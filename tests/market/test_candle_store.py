@@ -94,8 +94,11 @@ def test_duplicated_candle_is_refused(db: Db) -> None:
     assert db.candles.count_documents({}) == 0
 
 
-@pytest.mark.parametrize("change", [{"$set": {"close": float("nan")}}, {"$set": {"low": 0}}, {"$set": {"high": None}},
-                                    {"$unset": {"open": 1}}, {"$set": {"volume": "many"}}])  # fmt: skip
+SPOILED = [{"$set": {"close": float("nan")}}, {"$set": {"low": 0}}, {"$set": {"high": None}},
+           {"$unset": {"open": 1}}, {"$set": {"volume": "many"}}]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", SPOILED)
 def test_stored_numbers_that_somebody_spoiled_are_refused_on_load_and_corrected_by_a_merge(
     db: Db, change: dict[str, Any]
 ) -> None:
@@ -106,6 +109,45 @@ def test_stored_numbers_that_somebody_spoiled_are_refused_on_load_and_corrected_
         store.load("BTCUSDT", "1h")
     assert store.merge(candles) == MergeCounts(inserted=0, corrected=1, unchanged=9)
     assert_same(store.load("BTCUSDT", "1h"), candles)
+
+
+@pytest.mark.critical
+def test_many_symbols_come_with_one_query_and_are_what_each_alone_would_be(db: Db) -> None:
+    store = CandleStore(db)
+    for number, symbol in enumerate(("SOLUSDT", "BTCUSDT", "ETHUSDT")):
+        store.upsert(make_candles(60, symbol=symbol, seed=number, without=[7 + number]))
+    store.upsert(make_candles(60, symbol="BTCUSDT", timeframe="15m"))
+    start_ms, end_ms = START_MS + 5 * HOUR_MS, START_MS + 50 * HOUR_MS
+    found = store.load_many(["SOLUSDT", "NONEUSDT", "BTCUSDT", "SOLUSDT"], "1h", start_ms, end_ms)
+    assert list(found) == ["BTCUSDT", "NONEUSDT", "SOLUSDT"]
+    for symbol, candles in found.items():
+        assert isinstance(candles, Candles)
+        assert_same(candles, store.load(symbol, "1h", start_ms, end_ms))
+    assert store.load_many([], "1h") == {}
+    with pytest.raises(BadInputError, match="Invalid timeframe: '1d'"):
+        store.load_many(["BTCUSDT"], "1d")
+
+
+def test_load_many_does_not_depend_on_the_order_of_the_documents(db: Db) -> None:
+    store, candles = CandleStore(db), make_candles(120)
+    for position in np.random.default_rng(5).permutation(120).tolist():
+        store.upsert(candles.between(START_MS + position * HOUR_MS, START_MS + (position + 1) * HOUR_MS))
+    found = store.load_many(["BTCUSDT"], "1h")["BTCUSDT"]
+    assert isinstance(found, Candles)
+    assert_same(found, candles)
+
+
+@pytest.mark.parametrize("change", SPOILED)
+def test_a_spoiled_symbol_fails_alone_among_many_and_says_what_load_says(db: Db, change: dict[str, Any]) -> None:
+    store = CandleStore(db)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        store.upsert(make_candles(10, symbol=symbol))
+    db.candles.update_one({"symbol": "BTCUSDT", "open_time": START_MS + 4 * HOUR_MS}, change)
+    found = store.load_many(["BTCUSDT", "ETHUSDT"], "1h")
+    assert isinstance(found["ETHUSDT"], Candles)
+    with pytest.raises(BadInputError) as alone:
+        store.load("BTCUSDT", "1h")
+    assert str(found["BTCUSDT"]) == str(alone.value)
 
 
 def test_unknown_timeframe_is_refused(db: Db) -> None:
@@ -155,6 +197,8 @@ def test_mongodb_away_is_a_transient_error() -> None:
             store.load("BTCUSDT", "1h")
         with pytest.raises(ServiceUnavailableError, match="newest candle of BTCUSDT 1h"):
             store.last_open_time("BTCUSDT", "1h")
+        with pytest.raises(ServiceUnavailableError, match="loading candles of 1 symbols, 1h"):
+            store.load_many(["BTCUSDT"], "1h")
 
 
 def test_real_candles_of_three_years_survive_the_round_trip(db: Db, market_data_dir: Path) -> None:
