@@ -4,11 +4,17 @@ Trains one network (LSTM, GRU or Transformer) on the candles of one symbol, regi
 candidate and, unless told otherwise, deploys it when the deployment rule allows.
 
 - **When:** on demand.
+- **Starts** from the champion's weights where they fit and have not seen the hold-out; with `retrain` from scratch.
+  The result says which, and why.
 - **Progress:** percent, epoch and loss in the task state store of the training task, at least every 5 %.
-- **Resume:** a killed training continues behind its last finished epoch.
-- **Result:** the document in `training_jobs`, the registry entry in `models`, the XCom of `result`.
-- **Fails** without retries on wrong parameters, an unknown symbol, too little or corrupt data, a training of the
-  same network and symbol already in progress, or divergence; the champion stays as it is.
+- **Goes on:** a killed training continues behind its last finished epoch by itself. After a failure, a cancellation
+  or a time limit, a new run with the same parameters and `resume` does.
+- **Helps itself:** out of memory: half the batch, at the last checkpoint, three times at most and down to 8. GPU
+  missing or failing: the CPU, with a warning in the result.
+- **Result:** the document in `training_jobs`, the registry entry in `models`, the XCom of `result`, a message.
+- **Fails** without retries on wrong parameters, an unknown symbol, too little or corrupt data, too little disk space,
+  too many trainings of the user today, a training of the same network and symbol already in progress, divergence, or a
+  time limit; the champion stays as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from airflow.sdk import Label, TaskGroup, dag, task
 
 from dags.wiring.defaults import dag_defaults
 from dags.wiring.params import dag_params, run_params
-from dags.wiring.training import admit_trainings, deploy_better, refresh, train
+from dags.wiring.training import admit_training, deploy_better, refresh_for_training, train
 from include.tasks_api.params.fields import MODEL_TYPES
 from include.tasks_api.params.train_model import TrainModelParams
 
@@ -40,15 +46,13 @@ def train_model() -> None:
 
     @task
     def admit(**context: Any) -> list[str]:
-        """Check the params and claim the training."""
-        params = run_params(TrainModelParams, context)
-        return admit_trainings(context, [params.model_type], params.symbol)
+        """Check the params, the disk and the user's quota, and claim the training."""
+        return admit_training(context, run_params(TrainModelParams, context))
 
     @task(multiple_outputs=False)
     def refresh_candles(**context: Any) -> dict[str, Any]:
-        """Fetch what is missing of the days to learn from and of the warm-up before them."""
-        params = run_params(TrainModelParams, context)
-        return refresh(params.symbol, params.timeframe, params.days_of_data)
+        """Fetch what is missing of the days to learn from and of the warm-up before them; refuse what is too little."""
+        return refresh_for_training(context, run_params(TrainModelParams, context))
 
     @task.branch
     def choose_network(**context: Any) -> str:
@@ -67,19 +71,23 @@ def train_model() -> None:
 
     @task(trigger_rule="none_failed_min_one_success", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
-        """Return the training's result and what became of the model; free the claim."""
-        from dags.wiring.runtime import database, owner_of
+        """Return the training's result and what became of the model; free the claim, tell the channels."""
+        from dags.wiring.runtime import database, owner_of, send
+        from include.notify.training_complete import training_message
         from include.store.leases import LeaseStore
 
-        ti = context["ti"]
-        group = run_params(TrainModelParams, context).model_type
+        ti, params = context["ti"], run_params(TrainModelParams, context)
+        group = params.model_type
         LeaseStore(database()).release_run(owner_of(context))
         judgement = ti.xcom_pull(task_ids=f"{group}.judge")
-        return {
+        answer = {
             **ti.xcom_pull(task_ids=f"{group}.train"),
             "deployed": ti.xcom_pull(task_ids=f"{group}.deploy") is not None,
             "verdict": judgement["verdict"] if judgement else None,
         }
+        if params.notify:
+            send(training_message(answer))
+        return answer
 
     choice = choose_network()
     admit() >> refresh_candles() >> choice

@@ -10,13 +10,19 @@ from typing import Any, Literal
 
 from dags.wiring.notifier import notify_failure
 from dags.wiring.retry import retries
+from include.settings import get_settings
 
-TRAINING_POOL = "cpu_training"
+CPU_POOL, GPU_POOL = "cpu_training", "gpu"
 Queue = Literal["ml_training", "bulk_analysis", "backtesting", "optimization", "scheduled"]
 PRIORITY: dict[Queue, int] = {"ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1}
 
 TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "scheduled", "on-demand")
 """The tags a DAG may carry; a test compares."""
+
+
+def training_pool() -> str:
+    """Return the pool of the training tasks: `gpu` where the training workers have some, else `cpu_training`."""
+    return GPU_POOL if get_settings().gpu_count > 0 else CPU_POOL
 
 
 def task_defaults(queue: Queue, timeout: timedelta = timedelta(minutes=10)) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from airflow.sdk import Label, task
 
-from dags.wiring.defaults import TRAINING_POOL
+from dags.wiring.defaults import training_pool
 from dags.wiring.retry import retries
 from dags.wiring.training_operator import TrainingOperator, TrainingParams
+from include.errors import BadInputError
+from include.settings import get_settings
+from include.tasks_api.params.train_model import TrainModelParams
 
-TRAINING_TIMEOUT = timedelta(hours=2, minutes=30)
 CONCURRENT_TRAININGS_PER_TYPE = 2
 
 
@@ -20,15 +22,41 @@ def admit_trainings(context: Mapping[str, Any], model_types: Sequence[str], symb
     """Refuse what cannot work before anything is done, and claim the trainings for this run.
 
     :returns: the claimed keys.
+    :raises include.ml.errors.DiskFullError: `Insufficient disk space: ...`.
     :raises include.errors.BadInputError: for a symbol unknown to Binance.
     :raises include.errors.LeaseHeldError: `Training already in progress for lstm+BTCUSDT`.
     """
     from dags.wiring.runtime import binance, database, owner_is_over, owner_of
-    from include.tasks_api.admission import claim_trainings
+    from include.tasks_api.admission import claim_trainings, require_room, require_symbol
 
+    require_room()
     with binance() as client:
-        client.exchange_info(symbol)
+        require_symbol(client, symbol)
     return claim_trainings(database(), model_types, symbol, owner_of(context), owner_is_over(context))
+
+
+def admit_training(context: Mapping[str, Any], params: TrainModelParams) -> list[str]:
+    """Admit a run of `train_model`: as :func:`admit_trainings`, and count it in its user's daily quota.
+
+    The run's job document is written as queued; a refused run has none, counts nothing and holds nothing.
+
+    :raises include.tasks_api.training_quota.RateLimitError: `Rate limit exceeded: max 10 trainings per user ...`.
+    """
+    from dags.wiring.runtime import database, owner_of, triggering_user
+    from include.store.leases import LeaseStore
+    from include.tasks_api.admission import queue_training
+    from include.tasks_api.training_quota import count_training
+    from include.tasks_api.training_request import training_request
+
+    keys = admit_trainings(context, [params.model_type], params.symbol)
+    db, ti, user = database(), context["ti"], triggering_user(context)
+    try:
+        count_training(db, user, ti.run_id, get_settings().trainings_per_user_per_day)
+        queue_training(db, training_request(params, params.model_type, ti.dag_id, ti.run_id, 0, user))
+    except BaseException:
+        LeaseStore(db).release_run(owner_of(context))
+        raise
+    return keys
 
 
 def refresh(symbol: str, timeframe: str, days: int) -> dict[str, Any]:
@@ -42,16 +70,38 @@ def refresh(symbol: str, timeframe: str, days: int) -> dict[str, Any]:
         return ingest(client, CandleStore(database()), symbol, timeframe, days_to_store(days, timeframe)).to_dict()
 
 
+def refresh_for_training(context: Mapping[str, Any], params: TrainModelParams) -> dict[str, Any]:
+    """Fetch the candles of a run of `train_model` and refuse, before a slot is waited for, what cannot be learned from.
+
+    :raises include.errors.BadInputError: `Insufficient data: ...` or `Corrupt data: ...`; the job document says so.
+    """
+    from dags.wiring.runtime import database, triggering_user
+    from include.market.candle_store import CandleStore
+    from include.ml.training_data import require_trainable
+    from include.tasks_api.admission import refuse_training
+    from include.tasks_api.training_request import training_request
+
+    db, ti = database(), context["ti"]
+    request = training_request(params, params.model_type, ti.dag_id, ti.run_id, 0, triggering_user(context))
+    try:
+        report = refresh(params.symbol, params.timeframe, params.days_of_data)
+        require_trainable(CandleStore(db), request)
+    except BadInputError as error:
+        refuse_training(db, request, error)
+        raise
+    return report
+
+
 def train(model_type: str, params_model: TrainingParams, transient_retries: int = 3) -> TrainingOperator:
     """Return the training task of one network, in the training pool."""
     return TrainingOperator(
         task_id="train",
         model_type=model_type,
         params_model=params_model,
-        pool=TRAINING_POOL,
+        pool=training_pool(),
         queue="ml_training",
         max_active_tis_per_dag=CONCURRENT_TRAININGS_PER_TYPE,
-        execution_timeout=TRAINING_TIMEOUT,
+        execution_timeout=timedelta(seconds=get_settings().training_hard_limit_s),
         doc_md=f"Trains the {model_type} network epoch by epoch and registers it as a candidate.",
         **retries(transient_retries),
     )

@@ -92,6 +92,15 @@ class CheckpointStore:
                 logger.warning("Checkpoint %s vanished while it was to be read", self.path(epoch).name)
         return None
 
+    def take_over(self, other: CheckpointStore) -> None:
+        """Rename the checkpoints of another training to this one's; afterwards the other has none.
+
+        Interrupted half-way it may be called again: each file belongs to one of the two at any moment.
+        """
+        self._check_guard()
+        for epoch in other.epochs():
+            other.path(epoch).replace(self.path(epoch))
+
     def remove(self) -> None:
         """Delete all checkpoints of this training, remains of interrupted writes included."""
         self._check_guard()

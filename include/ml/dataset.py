@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from include.market.candles import Candles, check_candles
 from include.ml.config import TrainingConfig
 from include.ml.features import compute_features, trailing_volatility
 from include.ml.labels import LABEL_HORIZON, QUANTILE_HORIZONS, QUANTILES, labels, scaled_returns
+from include.ml.quantile_prior import quantile_prior
 from include.ml.spec import ModelSpec, history_bars
 from include.ml.splits import Split, split_samples
 
 Float32Array = NDArray[np.float32]
 RowArray = NDArray[np.int32]
+Scaler = tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class Dataset:
     A sample is the index of the row of its newest bar; its window is that row and the `spec.window - 1`
     before it. `features` `(R, F)` are scaled; `label` `(R,)` is 1 or 0; `quantile_target` `(R, H)` is in multiples
     of `volatility * sqrt(h)`, valid where `quantile_mask` `(R, H)` is 1: where its close lies inside the
-    sample's own part. Rows in no part have label and mask 0 and are never read.
+    sample's own part. Rows in no part have label and mask 0 and are never read. `quantile_prior` `(H, 3)`, in the
+    units of the targets, is read off the fit part alone.
     """
 
     spec: ModelSpec
@@ -34,6 +38,7 @@ class Dataset:
     label: Float32Array
     quantile_target: Float32Array
     quantile_mask: Float32Array
+    quantile_prior: Float32Array
     fit: RowArray
     inner: RowArray
     holdout: RowArray
@@ -43,13 +48,15 @@ class Dataset:
         return self.features[samples[:, None] + np.arange(1 - self.spec.window, 1)]
 
 
-def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int) -> Dataset:
+def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int, scaler: Scaler | None = None) -> Dataset:
     """Turn the newest `bars` candles into samples; older ones serve as warm-up.
 
     A sample needs `history_bars(window)` candles up to its bar (228 for a window of 60); where older candles are
     missing, the first bars of the `bars` become no samples. The newest 8 bars have no label yet and are no
     training samples. Candles beyond `bars` and the warm-up change nothing.
 
+    :param scaler: means and scales to use instead of those of the fit part, `(F,)` each: of the model whose weights
+        the training starts from.
     :raises BadInputError: for corrupt candles, or too few of them to fill all three parts; the message names the
         numbers.
     """
@@ -70,6 +77,8 @@ def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int) -> Dat
     label = labels(used.close, config.target)
     fit, inner, holdout = (rows[part.start : part.stop] for part in (split.fit, split.inner, split.holdout))
     spec = _describe(used, config, names, features, label, (fit, inner, holdout))
+    if scaler is not None:
+        spec = replace(spec, scaler_mean=tuple(scaler[0]), scaler_scale=tuple(scaler[1]))
     target, mask = _quantile_targets(used, (fit, inner))
     scaled = spec.scale(features)
     scaled[: fit[0] - config.window + 1] = 0.0  # still warming up, partly NaN; no window reaches so far back
@@ -79,6 +88,7 @@ def build_dataset(candles: Candles, config: TrainingConfig, *, bars: int) -> Dat
         label=_only(label, rows),
         quantile_target=target,
         quantile_mask=mask,
+        quantile_prior=quantile_prior(target[fit].astype(np.float64), mask[fit] > 0).astype(np.float32),
         fit=fit,
         inner=inner,
         holdout=holdout,

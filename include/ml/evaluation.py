@@ -90,3 +90,21 @@ def coverage_pct(low: FloatArray, high: FloatArray, actual: FloatArray, horizons
         for at, horizon in enumerate(horizons)
         if known[:, at].any()
     }
+
+
+def pinball_loss(
+    quantiles: FloatArray, actual: FloatArray, levels: tuple[float, ...], horizons: tuple[int, ...]
+) -> dict[str, float]:
+    """Return per horizon the mean over bars and levels of `max(q e, (q - 1) e)`, e = actual - forecast.
+
+    The smaller, the better; a forecast is judged by the ratio to another one's on the same bars. `quantiles` is
+    `(n, horizons, levels)`, `actual` `(n, horizons)` in the same unit; NaN in `actual` does not count, and a horizon
+    without any known return is left out. Source: Koenker and Bassett, Regression Quantiles, 1978.
+    """
+    error = actual[:, :, None] - quantiles
+    share = np.asarray(levels)
+    loss = np.maximum(share * error, (share - 1.0) * error).mean(axis=2)
+    known = np.isfinite(actual)
+    return {
+        str(horizon): float(loss[known[:, at], at].mean()) for at, horizon in enumerate(horizons) if known[:, at].any()
+    }

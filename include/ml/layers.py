@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from include.ml.labels import NORMAL_QUANTILES
 
@@ -35,20 +37,24 @@ class SinusoidalPosition(keras.layers.Layer):
 class QuantileHead(keras.layers.Layer):
     """Three quantiles per horizon from `(batch, width)`: shape `(batch, horizons, 3)`, ascending by construction.
 
-    The median is free; the outer two lie a softplus (always positive) below and above it. Untrained, the
-    quantiles are those of a normal distribution, -1.28, 0 and 1.28 volatilities.
+    The median is free; the outer two lie a softplus (always positive) below and above it. Untrained, the quantiles
+    are `initial`, `(horizons, 3)`; without it those of a normal distribution, -1.28, 0 and 1.28 volatilities.
     """
 
-    def __init__(self, horizons: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, horizons: int, seed: int = 0, initial: Sequence[Sequence[float]] | None = None, **kwargs: Any
+    ) -> None:
         """Prepare for that many horizons."""
         super().__init__(**kwargs)
         self.horizons = horizons
         self.seed = seed
-        gap = float(np.log(np.expm1(NORMAL_QUANTILES[-1])))
+        self.initial = np.tile(NORMAL_QUANTILES, (horizons, 1)) if initial is None else np.asarray(initial, float)
+        median = self.initial[:, 1]
+        below, above = (_softplus_inverse(np.diff(self.initial)[:, side]) for side in (0, 1))
         self.dense = keras.layers.Dense(
             3 * horizons,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
-            bias_initializer=keras.initializers.Constant(np.repeat([0.0, gap, gap], horizons)),
+            bias_initializer=keras.initializers.Constant(np.concatenate([median, below, above])),
         )
 
     def build(self, input_shape: Any) -> None:  # noqa: D102 - documented by Keras
@@ -63,4 +69,13 @@ class QuantileHead(keras.layers.Layer):
         return (input_shape[0], self.horizons, 3)
 
     def get_config(self) -> dict[str, Any]:  # noqa: D102 - documented by Keras
-        return {**super().get_config(), "horizons": self.horizons, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "horizons": self.horizons,
+            "seed": self.seed,
+            "initial": self.initial.tolist(),
+        }
+
+
+def _softplus_inverse(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(np.expm1(np.maximum(value, 0.01)))  # a price that stands still has a band without any width

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from include.ml.labels import LABEL_HORIZON, NORMAL_QUANTILES, QUANTILE_HORIZONS, QUANTILES
+from include.ml.labels import LABEL_HORIZON, QUANTILE_HORIZONS, QUANTILES
 
 QUANTILE_WEIGHT = 0.5
 """Weight of the pinball loss beside the cross-entropy, which keeps both parts of similar size."""
@@ -21,15 +21,15 @@ half of it -0.010, with this much -0.004 (worst -0.018).
 """
 
 
-def prior_penalty(output: Any, fit_samples: int) -> Any:
+def prior_penalty(output: Any, quantile_prior: Any, fit_samples: int) -> Any:
     """Return what leaving the prior costs each sample, shape `(batch,)`; it fades as the data grow.
 
-    The prior is the baseline's logit, and for the returns the normal distribution with the trailing volatility.
+    The prior is the baseline's logit, and for the returns `quantile_prior` `(horizons, 3)`, the same for every sample.
     Returns over h bars overlap h-fold and hold that much less evidence, so their weight grows with h.
     """
     weight = PRIOR_SAMPLES / fit_samples
     horizons = tf.constant(QUANTILE_HORIZONS, tf.float32)[None, :, None] / LABEL_HORIZON
-    moved = tf.square(output["quantiles"] - tf.constant(NORMAL_QUANTILES, tf.float32))
+    moved = tf.square(output["quantiles"] - tf.constant(quantile_prior, tf.float32))
     quantiles = tf.reduce_mean(horizons * moved, axis=(1, 2))
     return weight * (tf.square(output["deviation"][:, 0]) + QUANTILE_WEIGHT * quantiles)
 

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from include.ml.config import TrainingConfig
 from include.ml.features import TREND_FEATURE
@@ -56,11 +57,14 @@ WIDTHS: dict[tuple[str, str], Width] = {
 }
 
 
-def build_network(config: TrainingConfig, spec: ModelSpec) -> keras.Model:
+def build_network(
+    config: TrainingConfig, spec: ModelSpec, quantile_prior: NDArray[np.floating[Any]] | None = None
+) -> keras.Model:
     """Return the network of `config`, freshly initialised from `config.seed`.
 
     Input `(batch, window, F)` of scaled features. Outputs: `deviation`, `logit` and `probability`, `(batch, 1)` each,
-    and `quantiles` `(batch, horizons, 3)` in multiples of `volatility * sqrt(h)`.
+    and `quantiles` `(batch, horizons, 3)` in multiples of `volatility * sqrt(h)`, which start at `quantile_prior`
+    `(horizons, 3)`, by default at a normal distribution's.
     """
     width = WIDTHS[config.model_type, config.size]
     seeds = iter(range(config.seed * 1000, config.seed * 1000 + 1000))
@@ -80,7 +84,8 @@ def build_network(config: TrainingConfig, spec: ModelSpec) -> keras.Model:
     if config.target == "trend":
         logit = layers.Add(name="logit")([_baseline(spec)(newest), deviation])
     probability = layers.Activation("sigmoid", name="probability")(logit)
-    quantiles = QuantileHead(len(spec.quantile_horizons), seed=next(seeds), name="quantiles")(trunk)
+    initial = None if quantile_prior is None else np.asarray(quantile_prior, float).tolist()
+    quantiles = QuantileHead(len(spec.quantile_horizons), seed=next(seeds), initial=initial, name="quantiles")(trunk)
     outputs = {"logit": logit, "deviation": deviation, "probability": probability, "quantiles": quantiles}
     return keras.Model(window, outputs, name=f"{config.model_type}_{config.size}")
 

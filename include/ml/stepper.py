@@ -48,7 +48,7 @@ class Stepper:
                 truth, tf.gather(target, rows), tf.gather(mask, rows), output["logit"], output["quantiles"]
             )
             if training:
-                each += prior_penalty(output, len(dataset.fit))
+                each += prior_penalty(output, dataset.quantile_prior, len(dataset.fit))
             return each, tf.cast((output["logit"][:, 0] > 0) == (truth > 0.5), tf.float32)
 
         def step(rows: Any) -> Any:
@@ -83,19 +83,19 @@ class Stepper:
         self._train_chunk, self._evaluate_chunk = train_chunk, evaluate_chunk
         self._batches_per_chunk = 1
 
-    def train_epoch(self, epoch: int, between_chunks: Callable[[], None]) -> float:
+    def train_epoch(self, epoch: int, between_chunks: Callable[[float], None]) -> float:
         """Train one epoch (numbered from 1) and return its mean loss per batch.
 
         Order of the samples and dropout follow from seed and epoch alone, so that an epoch repeated after a
-        resume is the same. `between_chunks` is called every quarter of a second and may raise. A loss that is no
-        number ends the epoch early and is returned.
+        resume is the same. `between_chunks` is called every quarter of a second with the share of the epoch that is
+        done, and may raise. A loss that is no number ends the epoch early and is returned.
         """
         self._seed_dropout(epoch)
         batches = self._batches(epoch)
         losses: list[NDArray[np.float32]] = []
         done = 0
         while done < len(batches):
-            between_chunks()
+            between_chunks(done / len(batches))
             chunk = batches[done : done + self._batches_per_chunk]
             started = time.perf_counter()
             losses.append(self._train_chunk(tf.constant(chunk)).numpy())

@@ -9,6 +9,8 @@ from include.ml.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
+NO_GPU = "GPU not available, using CPU"
+
 
 def configure_tensorflow(config: TrainingConfig) -> str:
     """Import TensorFlow, set its threads and determinism as `config` says, and return the device: `gpu` or `cpu`.
@@ -35,5 +37,5 @@ def configure_tensorflow(config: TrainingConfig) -> str:
         except RuntimeError:
             logger.warning("The GPU is already in use by this process: its memory growth cannot be changed")
     if not gpus:
-        logger.info("GPU not available, using CPU")
+        logger.warning(NO_GPU)
     return "gpu" if gpus else "cpu"

@@ -15,6 +15,9 @@ class TrainRequest:
     :param task_id: the DAG run id. `try_number` grows with every try of that run and fences the older ones off.
     :param shared_run: whether the run trains several model types (then each has its own job document).
     :param max_candle_age_bars: refuse candles whose newest one closed longer ago than that; None takes any.
+    :param from_champion: start from the champion's weights where that is allowed (see `include.ml.starting_point`).
+    :param resume: continue the newest checkpoint of an earlier, unfinished run (see `include.ml.earlier_run`).
+    :param requested_by: name of the user who started the run, for the job document.
     """
 
     symbol: str
@@ -26,6 +29,9 @@ class TrainRequest:
     dag_id: str = "train_model"
     shared_run: bool = False
     max_candle_age_bars: int | None = None
+    from_champion: bool = False
+    resume: bool = False
+    requested_by: str | None = None
 
     @property
     def model_type(self) -> str:

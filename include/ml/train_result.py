@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,37 @@ if TYPE_CHECKING:
     from include.ml.training_job import TrainRequest
 
 
+@dataclass
+class Circumstances:
+    """How a training came about, beside its numbers.
+
+    :param config: as it is used in the end (the batch size may have been halved).
+    :param start: `StartingPoint.to_dict`: the model started from, or None, and the reason in words.
+    :param resumed_from: run id and epoch of the earlier run that was continued, or None.
+    :param resume_reason: where a resume was asked for and not possible: why the training began anew.
+    :param warnings: what an operator should know although the training succeeded.
+    """
+
+    config: TrainingConfig
+    start: Mapping[str, Any] = field(default_factory=dict)
+    resumed_from: Mapping[str, Any] | None = None
+    resume_reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def peak_memory_mb() -> int:
+    """Return the most memory that this process has had resident so far, in 10^6 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
+
+
 def success_result(
     request: TrainRequest,
-    config: TrainingConfig,
+    circumstances: Circumstances,
     trained: TrainedModel,
     evaluation: Evaluation,
     *,
@@ -29,10 +59,7 @@ def success_result(
     model_id: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the result document of a training that succeeded (JSON-able).
-
-    :param config: as it was used in the end (the batch size may have been halved).
-    """
+    """Return the result document of a training that succeeded (JSON-able)."""
     resumed = trained.resumed_from_epoch
     return {
         "status": "success",
@@ -54,13 +81,21 @@ def success_result(
             "best_epoch": trained.best_epoch,
             # The first epoch that this try trained itself, as the specification counts.
             "resumed_from_epoch": None if resumed is None else resumed + 1,
+            "device": trained.device,
+            "batch_size": circumstances.config.batch_size,
         },
         "model_path": model_path,
         "model_file": stored.to_dict(),
         "model_id": model_id,
         "data": dict(data),
-        "batch_size": config.batch_size,
+        "batch_size": circumstances.config.batch_size,
+        "batch_size_asked": request.config.batch_size,
         "device": trained.device,
+        "warnings": list(circumstances.warnings),
+        **circumstances.start,
+        "resumed_from": dict(circumstances.resumed_from) if circumstances.resumed_from else None,
+        "resume_reason": circumstances.resume_reason,
+        "peak_memory_mb": peak_memory_mb(),
         "seed": request.config.seed,
         "versions": training_versions(),
         "task_id": request.task_id,
@@ -86,11 +121,12 @@ def failure_result(
 
 
 def training_account(
-    request: TrainRequest, config: TrainingConfig, trained: TrainedModel, data: Mapping[str, Any]
+    request: TrainRequest, circumstances: Circumstances, trained: TrainedModel, data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return how the model was made, for its registry document."""
     return {
-        "config": config.to_dict(),
+        "config": circumstances.config.to_dict(),
+        **circumstances.start,
         "epochs": trained.epochs_completed,
         "best_epoch": trained.best_epoch,
         "seconds": trained.training_time_seconds,

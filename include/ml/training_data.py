@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from include.errors import BadInputError
 from include.market.sufficiency import require_enough
 from include.market.timeframes import DAY_MS, timeframe_ms
 from include.ml.dataset import Dataset, build_dataset
+from include.ml.drift import feature_distribution
+from include.ml.features import compute_features
 from include.ml.spec import history_bars
 from include.ml.training_job import PinnedData
 
 if TYPE_CHECKING:
     from include.market.candle_store import CandleStore
     from include.market.candles import Candles
-    from include.ml.training_job import TrainRequest
+    from include.ml.config import TrainingConfig
+    from include.ml.starting_point import StartingPoint
+    from include.ml.train_request import TrainRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,20 @@ class TrainingData:
     candles: Candles
     dataset: Dataset
     description: dict[str, Any]
+
+    def started_from(self, start: StartingPoint, config: TrainingConfig) -> TrainingData:
+        """Return the same data in the units of the model that the training starts from."""
+        if start.scaler is None:
+            return self
+        bars = int(self.description["bars"])
+        return replace(self, dataset=start.apply(build_dataset(self.candles, config, bars=bars, scaler=start.scaler)))
+
+    def feature_distribution(self) -> dict[str, Any]:
+        """Return what drift is measured against: the unscaled features of the rows that a scaler is fitted on."""
+        names, features = compute_features(self.candles)
+        spec, time = self.dataset.spec, self.candles.open_time
+        first = int(np.searchsorted(time, spec.training_start_ms))
+        return feature_distribution(names, features[first : first + spec.window - 1 + spec.fit_samples])
 
     @property
     def pin(self) -> PinnedData:
@@ -51,6 +71,14 @@ def load_training_data(
     if request.max_candle_age_bars is not None:
         _require_fresh(data.candles, request.max_candle_age_bars, now)
     return data
+
+
+def require_trainable(candle_store: CandleStore, request: TrainRequest) -> None:
+    """Refuse, before any work, candles that a training could not learn from.
+
+    :raises BadInputError: for candles that are corrupt or too few; the message names them.
+    """
+    _read(candle_store, request, None)
 
 
 def _read(candle_store: CandleStore, request: TrainRequest, end_ms: int | None) -> TrainingData:

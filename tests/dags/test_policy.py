@@ -17,9 +17,12 @@ pytestmark = pytest.mark.critical
 
 DAG_IDS = (
     "adaptive_retrain",
+    "bulk_analysis",
     "daily_performance_analysis",
     "gpt4_self_analysis",
     "ingest_candles",
+    "predict_price",
+    "rollback_model",
     "score_champions",
     "train_model",
 )

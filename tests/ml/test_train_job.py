@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,58 +16,18 @@ from pymongo.database import Database
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from include.errors import BadInputError, FencedError, IntegrityError, LeaseHeldError
-from include.market.candle_store import CandleStore
-from include.market.candles import Candles
-from include.ml.config import TrainingConfig
 from include.ml.encryption import KEY_BYTES
 from include.ml.errors import TrainingInterruptedError
 from include.ml.loaded_model import load_model
 from include.ml.model_files import ModelFileStore
-from include.ml.registry import ModelRegistry
 from include.ml.reload_check import require_same_predictions
-from include.ml.train_job import TrainRequest, failure_result, run_training
+from include.ml.train_job import failure_result
 from include.ml.training_job import TrainingJob
 from include.store.leases import LeaseStore, Owner
 from sandbox.mongod import Mongod
 from tests.ml.models import candidate
-from tests.ml.real_candles import real_candles
 from tests.ml.registered import network
-
-CONFIG = TrainingConfig("lstm", epochs=4, size="small", threads=1, window=16, deterministic=True)
-REQUEST = TrainRequest("BTCUSDT", "1h", 30, CONFIG, "manual__2024-06-01T00:00:00+00:00")
-CLOCK = datetime(2024, 6, 1, 0, 30, tzinfo=UTC)
-FULL_RUN = 5
-
-
-class Room:
-    """One database with candles, and what a training needs around it."""
-
-    def __init__(self, db: Database[dict[str, Any]], folder: Path, tmp_path: Path) -> None:
-        self.db, self.folder, self.tmp_path = db, folder, tmp_path
-        self.candle_store, self.registry = CandleStore(db), ModelRegistry(db)
-        self.files = ModelFileStore(db, bytes(range(KEY_BYTES)), tmp_path / "cache")
-        self.checkpoints = tmp_path / "checkpoints"
-        self.progress: list[tuple[int, Mapping[str, Any]]] = []
-
-    def candles(self, until: str = "2024-06-01", days: int = 50) -> Candles:
-        return real_candles(self.folder, "BTCUSDT", until, days)
-
-    def train(self, request: TrainRequest = REQUEST, **changes: Any) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "db": self.db, "candle_store": self.candle_store, "files": self.files, "registry": self.registry,
-            "checkpoint_dir": self.checkpoints, "now": lambda: CLOCK,
-            "on_progress": lambda percent, details: self.progress.append((percent, details)),
-        }  # fmt: skip
-        return run_training(request, **{**arguments, **changes})
-
-    def job(self, job_id: str = REQUEST.task_id) -> dict[str, Any]:
-        document = self.db["training_jobs"].find_one({"_id": job_id})
-        assert document is not None
-        return document
-
-    def nothing_half_written(self) -> bool:
-        counts = [self.db[name].count_documents({}) for name in ("models", "model_files.files", "model_files.chunks")]
-        return counts == [0, 0, 0] and not list(self.tmp_path.glob("cache/*"))
+from tests.ml.training_room import CLOCK, CONFIG, FULL_RUN, REQUEST, Room, stop_after
 
 
 @pytest.fixture
@@ -75,15 +35,6 @@ def room(db: Database[dict[str, Any]], market_data_dir: Path, tmp_path: Path) ->
     made = Room(db, market_data_dir, tmp_path)
     made.candle_store.upsert(made.candles())
     return made
-
-
-def stop_after(epochs: int) -> tuple[Callable[[int, Mapping[str, Any]], None], Callable[[], bool]]:
-    """Return a progress callback and a `should_stop` that says yes once so many epochs are over."""
-    done = [0]
-    return (
-        lambda percent, details: done.__setitem__(0, details.get("current_epoch", done[0])),
-        lambda: done[0] >= epochs,
-    )
 
 
 @pytest.mark.critical
@@ -132,21 +83,39 @@ def test_tc_async_001_024_030_a_training_ends_as_a_registered_encrypted_model_wi
     assert [epoch["epoch"] for epoch in job["epoch_metrics"]] == [1, 2, 3, 4]
     assert all(epoch["loss"] > 0 and epoch["validation_loss"] > 0 for epoch in job["epoch_metrics"])
     assert (job["seed"], job["data"], job["result"]) == (7, result["data"], result)
+    assert job["versions"] == result["versions"]
+    assert job["created_at"] == job["started_at"] == job["finished_at"] == CLOCK
+    assert result["peak_memory_mb"] > 100
+    assert (result["batch_size"], result["batch_size_asked"]) == (64, 64)
+    assert (result["started_from"], result["started_from_reason"]) == (None, "from scratch, as asked for")
+    assert room.weights.load_many({record.file.name: str(record.weights_sha256)})[record.file.name].keys()
+    assert record.feature_distribution is not None
+    spec = loaded.spec
+    assert record.feature_distribution["rows"] == spec.fit_samples + spec.window - 1
     assert list(room.checkpoints.glob("*")) == []
 
 
-def test_tc_async_021_progress_never_falls_and_names_stages_and_epochs(room: Room) -> None:
-    room.train(replace(REQUEST, config=replace(CONFIG, epochs=17, deterministic=False)))
+@pytest.mark.parametrize("epochs", [3, 17])
+def test_tc_async_021_progress_moves_by_at_most_5_percent_and_names_stages_and_epochs(
+    room: Room, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import include.ml.stepper
+
+    monkeypatch.setattr(include.ml.stepper, "CHUNK_SECONDS", 0.0)  # one batch at a time: as many steps as a long epoch
+    room.train(replace(REQUEST, config=replace(CONFIG, epochs=epochs, deterministic=False)))
     percents = [percent for percent, _ in room.progress]
-    assert percents == sorted(set(percents))
+    assert percents == sorted(percents)
     assert (percents[0], percents[-1]) == (0, 100)
     assert max(np.diff(percents)) <= 5
     messages = [details["message"] for _, details in room.progress]
-    assert [messages[0], messages[1], messages[-1]] == ["Initializing...", "Loading data...", "Complete"]
-    epochs = [details for _, details in room.progress if "current_epoch" in details]
-    assert [details["current_epoch"] for details in epochs] == list(range(1, 18))
-    assert epochs[0]["message"].startswith("Training epoch 1/17... Loss: ")
-    assert epochs[0]["total_epochs"] == 17
+    assert messages[:2] == ["Initializing...", "Loading data..."]
+    assert messages.index("Training...") == 2
+    assert messages[-1] == "Complete"
+    finished = [details for _, details in room.progress if details.get("current_loss") is not None]
+    assert list(dict.fromkeys(details["current_epoch"] for details in finished)) == list(range(1, epochs + 1))
+    assert finished[0]["message"].startswith(f"Training epoch 1/{epochs}... Loss: ")
+    assert finished[0]["total_epochs"] == epochs
+    assert all(details["progress"] == percent for percent, details in room.progress)
 
 
 def test_tc_async_025_the_holdout_is_the_share_asked_for(room: Room) -> None:
@@ -346,32 +315,6 @@ def test_a_registration_that_fails_leaves_no_file(room: Room) -> None:
     assert room.db["model_files.files"].count_documents({}) == 0
     assert room.db["model_files.chunks"].count_documents({}) == 0
     assert list(room.tmp_path.glob("cache/*")) == []
-
-
-def test_running_out_of_memory_halves_the_batch_and_goes_on(room: Room) -> None:
-    seen: list[int] = []
-
-    def on_progress(percent: int, details: Mapping[str, Any]) -> None:
-        if details.get("current_epoch"):
-            seen.append(details["current_epoch"])
-            if len(seen) == 2:
-                raise MemoryError("the machine is full")
-
-    result = room.train(on_progress=on_progress)
-    assert result["batch_size"] == 32
-    assert result["training_results"]["epochs_completed"] == 4
-    assert seen == [1, 2, 3, 4]
-    assert room.registry.get(result["model_id"]).training["config"]["batch_size"] == 32
-
-
-def test_memory_that_never_suffices_fails_the_job_in_the_end(room: Room) -> None:
-    def on_progress(percent: int, details: Mapping[str, Any]) -> None:
-        if details["message"].startswith("Training epoch"):
-            raise MemoryError("the machine is full")
-
-    with pytest.raises(MemoryError):
-        room.train(replace(REQUEST, config=replace(CONFIG, batch_size=8)), on_progress=on_progress)
-    assert room.job()["error_type"] == "MemoryError"
 
 
 class DamagingTheUpload(CommandListener):

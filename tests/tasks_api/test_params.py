@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dags.wiring.params import dag_params
 from include.errors import BadInputError
 from include.tasks_api.params.adaptive_retrain import AdaptiveRetrainParams
 from include.tasks_api.params.base import parse_params, rule_of
@@ -34,6 +35,12 @@ pytestmark = pytest.mark.critical
         ("validation_split", 0.0, "validation_split must be between 0.0 and 0.5"),
         ("timeframe", "2h", "timeframe must be one of: 5m, 15m, 1h, 4h"),
         ("target", "price", "target must be one of: trend, return"),
+        ("early_stopping", "often", "early_stopping must be true or false"),
+        ("early_stopping_patience", 0, "early_stopping_patience must be between 1-1000"),
+        ("retrain", "perhaps", "retrain must be true or false"),
+        ("resume", 7, "resume must be true or false"),
+        ("soft_limit_minutes", -1, "soft_limit_minutes must be between 0 and 1440"),
+        ("notify", "mail", "notify must be true or false"),
     ],
 )
 def test_tc_async_002_an_invalid_parameter_is_named_with_rule_and_value(name: str, value: Any, message: str) -> None:
@@ -78,3 +85,25 @@ def test_epochs_are_accepted_exactly_from_1_to_1000(epochs: int) -> None:
     except BadInputError:
         accepted = False
     assert accepted == (1 <= epochs <= 1000)
+
+
+def test_the_trigger_form_of_train_model_reads_well() -> None:
+    """What Airflow's form shows: sections, titles, help, words for choices; and what it must be able to render."""
+    fields = dag_params(TrainModelParams)
+    assert list(dict.fromkeys(field.schema["section"] for field in fields.values())) == [
+        "What to train", "How to train", "Afterwards",
+    ]  # fmt: skip
+    for name, field in fields.items():
+        assert field.schema["title"][0].isupper(), name
+        assert field.description.endswith("."), name
+        assert len(field.description) < 220, name
+        assert field.schema["type"] in {"string", "integer", "number", "boolean"}, "a form field of its own kind"
+        assert set(field.schema.get("values_display", ())) <= set(field.schema.get("enum", ())), name
+        field.resolve()
+    assert fields["model_type"].schema["enum"] == ["lstm", "gru", "transformer"]
+    assert fields["batch_size"].schema["enum"] == [32, 64, 128, 256, 512, 1024]
+    defaults = {name: field.value for name, field in fields.items()}
+    assert [defaults[name] for name in ("early_stopping", "retrain", "resume", "deploy", "notify")] == [
+        False, False, False, True, True,
+    ]  # fmt: skip
+    assert (defaults["epochs"], defaults["days_of_data"], defaults["batch_size"]) == (100, 30, 64)
