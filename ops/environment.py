@@ -147,7 +147,8 @@ class Environment:
             "AIRFLOW__API__BASE_URL": self.base_url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url}/execution/",
             "TRADING_OPS_ROOT": str(REPOSITORY),
-            "PYTHONPATH": str(REPOSITORY),
+            # The bundle's root comes first: nothing of the caller's stands before it.
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), self.caller.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -41,8 +41,10 @@ SETTINGS = {
     "TRADING_OPS_MIN_FREE_DISK_GB": "1",
     "TRADING_OPS_TRAININGS_PER_USER_PER_DAY": "200",
     "TRADING_OPS_OPENAI_TIMEOUT_S": "2",
+    "CUDA_VISIBLE_DEVICES": "",
 }
 OVERRIDDEN = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
+FAULTS = Path(__file__).resolve().parent / "faults"
 RUN_TIMEOUT_S = 240.0
 
 
@@ -74,6 +76,10 @@ class RunView:
         return {self.tasks[task_id] for task_id in task_ids}
 
 
+def disk_full_marker(run_dir: RunDir) -> Path:
+    return run_dir.path.parent / "disk_full"
+
+
 @dataclass
 class Bundle:
     """The running environment as a test uses it."""
@@ -87,6 +93,11 @@ class Bundle:
 
     def __post_init__(self) -> None:
         self.state_dir = self.run_dir.state
+
+    @property
+    def disk_full_marker(self) -> Path:
+        """While this file exists, Airflow's processes find the disk full."""
+        return disk_full_marker(self.run_dir)
 
     def run_id(self) -> str:
         return f"test__{uuid.uuid4().hex[:10]}"
@@ -137,7 +148,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """Bring the environment up, once, and down again; nothing of it is left."""
     run_dir = RunDir(tmp_path_factory.mktemp("chain") / "run")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDDEN)}
-    variables = {**inherited, **SETTINGS, "TRADING_OPS_RUN_DIR": str(run_dir.path)}
+    variables = {
+        **inherited,
+        **SETTINGS,
+        "TRADING_OPS_RUN_DIR": str(run_dir.path),
+        "PYTHONPATH": str(FAULTS),
+        "CHAIN_FAULT_DISK_FULL": str(disk_full_marker(run_dir)),
+    }
 
     def command(name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -124,7 +124,7 @@ def test_tc_async_057_a_model_below_the_rule_is_not_deployed_and_an_equal_one_is
     assert states_of_models(bundle, "LTCUSDT")[result["model_id"]] == "archived"
 
 
-def test_a_training_that_diverges_fails_without_a_retry_and_leaves_the_champion(bundle: Bundle) -> None:
+def test_tc_async_009_a_training_that_diverges_fails_without_a_retry_and_leaves_the_champion(bundle: Bundle) -> None:
     before = champion(bundle, "lstm", "LTCUSDT")
     conf = {"model_type": "lstm", "symbol": "LTCUSDT", "epochs": 3, "learning_rate": 1.0}
     run = bundle.run("train_model", conf)

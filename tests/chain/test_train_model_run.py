@@ -90,7 +90,7 @@ def trained(run: RunView) -> dict[str, Any]:
     return dict(run.xcom("result"))
 
 
-def test_tc_async_001_018_021_022_024_030_hundred_epochs_of_an_lstm_on_thirty_days(
+def test_tc_async_001_007_018_021_022_024_030_hundred_epochs_of_an_lstm_on_thirty_days(
     bundle: Bundle, started: Started
 ) -> None:
     run_id = started.runs["full"]

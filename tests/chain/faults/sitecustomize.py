@@ -1,0 +1,65 @@
+"""What the machine does to Airflow's processes in these tests; Python loads this file by itself when one starts.
+
+Two faults, neither in code of the bundle: a training batch of 512 samples or more asks TensorFlow's own allocator for
+more memory than any machine has, and the file system reports half a gigabyte free while the file that
+`CHAIN_FAULT_DISK_FULL` names exists.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import os
+import shutil
+import sys
+from types import ModuleType
+from typing import Any
+
+LSTM_MODULE = "keras.src.layers.rnn.lstm"
+TOO_LARGE = 512
+MORE_THAN_THERE_IS = 2**52
+HALF_A_GB = 5 * 10**8
+
+
+class GreedyLstm(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Changes Keras's LSTM when Keras is imported, in the processes that do so."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if name != LSTM_MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        assert spec is not None
+        assert spec.loader is not None
+        self.loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        plain = module.LSTM.call
+
+        def call(layer: Any, sequences: Any, *others: Any, training: bool = False, **named: Any) -> Any:
+            if training and (sequences.shape[0] or 0) >= TOO_LARGE:
+                import tensorflow as tf
+
+                hog = tf.reduce_sum(tf.random.uniform((MORE_THAN_THERE_IS,)))
+                sequences += 0.0 * hog
+            return plain(layer, sequences, *others, training=training, **named)
+
+        module.LSTM.call = call
+
+
+plain_disk_usage = shutil.disk_usage
+
+
+def disk_usage(path: Any) -> Any:
+    usage = plain_disk_usage(path)
+    full = os.path.exists(os.environ.get("CHAIN_FAULT_DISK_FULL", ""))  # noqa: PTH110 - pathlib would slow every start
+    return usage._replace(free=HALF_A_GB) if full else usage
+
+
+sys.meta_path.insert(0, GreedyLstm())
+shutil.disk_usage = disk_usage
