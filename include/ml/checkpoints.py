@@ -6,6 +6,8 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from include.errors import IntegrityError
@@ -17,6 +19,9 @@ logger = logging.getLogger(__name__)
 KEEP_EVERY = 10
 ROLLING = 2
 """Newest checkpoints kept beside every tenth: the current one, and the one before should it be damaged."""
+
+KEPT = timedelta(days=14)
+"""How long a checkpoint waits for somebody to resume its training."""
 
 Guard = Callable[[], None]
 
@@ -114,3 +119,18 @@ class CheckpointStore:
     def _check_guard(self) -> None:
         if self._guard is not None:
             self._guard()
+
+
+def sweep_checkpoints(folder: Path, now: datetime) -> list[str]:
+    """Remove the checkpoints that nobody has resumed for :data:`KEPT`, and return their names.
+
+    :param folder: of all trainings' checkpoints; it need not exist.
+    :param now: aware; compared with the time of each file's last change.
+    """
+    removed = []
+    for path in sorted(folder.glob("*.ckpt*")):
+        with suppress(FileNotFoundError):  # its training has ended in this very moment
+            if path.is_file() and path.stat().st_mtime < (now - KEPT).timestamp():
+                path.unlink()
+                removed.append(path.name)
+    return removed

@@ -46,6 +46,8 @@ SETTINGS = {
 OVERRIDDEN = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
 FAULTS = Path(__file__).resolve().parent / "faults"
 RUN_TIMEOUT_S = 240.0
+POLL_S = 0.2
+"""Between two questions; most of them are answered by Airflow's API, whose work the tests would otherwise wait for."""
 
 
 @dataclass
@@ -106,7 +108,7 @@ class Bundle:
         return self.client.trigger(dag_id, conf or {}, run_id=run_id or self.run_id())
 
     def finish(self, dag_id: str, run_id: str, timeout_s: float = RUN_TIMEOUT_S) -> RunView:
-        state = self.client.wait(dag_id, run_id, timeout_s, poll_s=0.2)
+        state = self.client.wait(dag_id, run_id, timeout_s, poll_s=POLL_S)
         instances = self.client.task_instances(dag_id, run_id)
         return RunView(
             self.client,
@@ -139,7 +141,7 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.02)
+        time.sleep(POLL_S)
     return answer
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from include.errors import FencedError, IntegrityError
 from include.ml.checkpoint_file import Checkpoint, pack, unpack
-from include.ml.checkpoints import CheckpointStore, checkpoint_name
+from include.ml.checkpoints import KEPT, CheckpointStore, checkpoint_name, sweep_checkpoints
 
 
 def checkpoint(epoch: int) -> Checkpoint:
@@ -138,3 +140,18 @@ def test_run_ids_become_file_names_and_stay_apart() -> None:
 def test_numbers_survive_to_the_last_bit() -> None:
     state = {"loss": 0.1 + 0.2, "tiny": 5e-324}
     assert unpack(pack(Checkpoint(1, state, {})), "x").state == state
+
+
+def test_checkpoints_that_nobody_resumed_are_swept(store: CheckpointStore, tmp_path: Path) -> None:
+    folder, now = tmp_path / "checkpoints", datetime(2026, 11, 22, tzinfo=UTC)
+    for epoch, age in ((10, KEPT + timedelta(hours=1)), (11, KEPT - timedelta(hours=1))):
+        path, changed = store.save(checkpoint(epoch)), (now - age).timestamp()
+        os.utime(path, (changed, changed))
+    remains, other = folder / ".lstm_epoch_0001.ckpt.x7", folder / "notes.txt"
+    for path in (remains, other):
+        path.touch()
+        os.utime(path, (0, 0))
+    assert sweep_checkpoints(folder, now) == [remains.name, store.path(10).name]
+    assert store.epochs() == [11]
+    assert other.exists()
+    assert sweep_checkpoints(tmp_path / "none", now) == []

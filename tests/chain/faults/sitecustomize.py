@@ -1,7 +1,7 @@
 """What the machine does to Airflow's processes in these tests; Python loads this file by itself when one starts.
 
-Two faults, neither in code of the bundle: a training batch of 512 samples or more asks TensorFlow's own allocator for
-more memory than any machine has, and the file system reports half a gigabyte free while the file that
+Two faults, neither in code of the bundle: a training batch of 512 samples or more does not fit into memory when
+TensorFlow computes it, and the file system reports half a gigabyte free while the file that
 `CHAIN_FAULT_DISK_FULL` names exists.
 """
 
@@ -17,7 +17,6 @@ from typing import Any
 
 LSTM_MODULE = "keras.src.layers.rnn.lstm"
 TOO_LARGE = 512
-MORE_THAN_THERE_IS = 2**52
 HALF_A_GB = 5 * 10**8
 
 
@@ -41,15 +40,22 @@ class GreedyLstm(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.loader.exec_module(module)
         plain = module.LSTM.call
 
-        def call(layer: Any, sequences: Any, *others: Any, training: bool = False, **named: Any) -> Any:
+        # Keras reads the names of the arguments: they are those of its own method.
+        def call(self: Any, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
             if training and (sequences.shape[0] or 0) >= TOO_LARGE:
                 import tensorflow as tf
 
-                hog = tf.reduce_sum(tf.random.uniform((MORE_THAN_THERE_IS,)))
+                hog = tf.numpy_function(refuse_memory, [], tf.float32)
+                hog.set_shape(())
                 sequences += 0.0 * hog
-            return plain(layer, sequences, *others, training=training, **named)
+            return plain(self, sequences, initial_state=initial_state, mask=mask, training=training)
 
         module.LSTM.call = call
+
+
+def refuse_memory() -> float:
+    """Refuse as NumPy does; TensorFlow makes a ResourceExhaustedError of it, as of its own allocator's refusal."""
+    raise MemoryError("Unable to allocate the batch")
 
 
 plain_disk_usage = shutil.disk_usage
