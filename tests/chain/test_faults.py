@@ -9,7 +9,10 @@ from tests.chain.conftest import Bundle
 
 pytestmark = pytest.mark.slow
 
-CONF = {"model_type": "lstm", "symbol": "DOGEUSDT", "epochs": 1, "batch_size": 1024, "deploy": False}
+CONF = {
+    "model_type": "lstm", "symbol": "ETHUSDT", "timeframe": "15m", "days_of_data": 7, "epochs": 1, "batch_size": 1024,
+    "deploy": False,
+}  # fmt: skip
 
 
 def test_tc_async_003_a_batch_that_does_not_fit_is_halved_until_it_does(bundle: Bundle) -> None:
