@@ -93,9 +93,10 @@ def set_up(plan: dict[str, Any], folder: Path) -> None:
     sync_roles(cli, Path(plan["roles_file"]), folder)
     admin, password = plan["admin"]["name"], plan["admin"]["password"]
     names = ("--firstname", "Trading", "--lastname", "Ops", "--email", "admin@example.invalid")
-    cli("users", "create", "--username", admin, "--role", "Admin", "--password", password, *names)
+    secret = f"--password={password}"  # one argument: a password may begin with a dash
+    cli("users", "create", "--username", admin, "--role", "Admin", secret, *names)
     if not is_new:
-        cli("users", "reset-password", "--username", admin, "--password", password)
+        cli("users", "reset-password", "--username", admin, secret)
     for kind, options in (("pools", ()), ("connections", ("--overwrite",))):
         file = folder / f"{kind}.json"
         file.write_text(json.dumps(plan[kind]))

@@ -56,7 +56,7 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 from werkzeug.security import check_password_hash
 with get_application_builder() as builder:
     user = builder.sm.find_user("admin")
-    opens = [word for word in ("first password", "second password") if check_password_hash(user.password, word)]
+    opens = [word for word in ("-first password", "-second password") if check_password_hash(user.password, word)]
     print(json.dumps([opens, [role.name for role in user.roles]]))
 """
 
@@ -79,9 +79,9 @@ def test_a_changed_plan_arrives_in_an_existing_database(tmp_path: Path) -> None:
             "admin": {"name": "admin", "password": password},
         }
 
-    first = plan("first password", 1, 1111, [entry])
+    first = plan("-first password", 1, 1111, [entry])
     second = plan(
-        "second password",
+        "-second password",
         2,
         2222,
         [
@@ -101,7 +101,7 @@ def test_a_changed_plan_arrives_in_an_existing_database(tmp_path: Path) -> None:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout.splitlines()[-1]) == [["second password"], ["Admin"]]
+    assert json.loads(answer.stdout.splitlines()[-1]) == [["-second password"], ["Admin"]]
     rights = rights_of(json.loads((tmp_path / "after.json").read_text()))
     assert rights["Trader"] - {("Website", "can_read")} == {("DAG Runs", "can_read"), ("XComs", "can_read")}
     assert rights["RiskOfficer"] - {("Website", "can_read")} == {("HITL Detail", "can_edit")}
