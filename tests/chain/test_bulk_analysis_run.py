@@ -50,7 +50,7 @@ def finished(environment: Bundle) -> Iterator[Finished]:
     confs: dict[str, Any] = {
         "50 symbols": {"symbols": FIFTY, "min_confidence": 0.7},
         "10 symbols": {"symbols": TEN, "timeframe": "4h", "min_confidence": 0.5},
-        "all fail": {"symbols": "INVALID1, BTC-USD\nSYMBOL0USDT", "timeframe": "15m"},
+        "all fail": {"symbols": ["INVALID1, BTC-USD", "SYMBOL0USDT"], "timeframe": "15m"},
     }
     try:
         started = {name: environment.start(DAG, conf) for name, conf in confs.items()}

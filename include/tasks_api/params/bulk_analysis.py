@@ -60,9 +60,7 @@ class BulkAnalysisParams(RunParams):
         json_schema_extra={
             RULE: f"symbols must name 1 to {MAX_SYMBOLS:,} Binance pairs such as BTCUSDT, as a list or divided by "
             f"commas or lines, each of at most {MAX_ENTRY} characters",
-            "type": ["array", "string"],
             "minItems": 1,
-            "minLength": 1,
         },
     )
     timeframe: Timeframe = Field(

@@ -11,12 +11,13 @@ from include.tasks_api.params.fields import AnyCaseModelType, Symbol, Timeframe
 
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
-WHAT, HOW, AFTER = "What to train", "How to train", "Afterwards"
+WHAT, HOW, AFTER = None, "How to train", "Afterwards"
+"""Sections of the form; the first has no name of its own, since Airflow opens only that one."""
 
 
-def _form(section: str, rule: str, **more: Any) -> dict[str, Any]:
+def _form(section: str | None, rule: str, **more: Any) -> dict[str, Any]:
     """Return what the form and the messages need beside pydantic's own schema."""
-    return {RULE: rule, "section": section, **more}
+    return {RULE: rule, **({"section": section} if section else {}), **more}
 
 
 class TrainModelParams(RunParams):
