@@ -3,7 +3,7 @@
 Trains each network on the year before (hours, as `train_model` would with `days_of_data=365`), forecasts every hour
 of 2024, and writes accuracy, baseline, skill, edge, coverage and sharpness into `docs/model-quality.md` between its
 two marks, with a picture of BTCUSDT's coverage per month. Results are kept in `.run/model_table`, named after data,
-parameters and code, so that an interrupted run continues. About 10 minutes on two quiet cores.
+parameters and code, so that an interrupted run continues. About 13 minutes on two quiet cores.
 
 Exits with 1 when the band of a network covers less than 72 or more than 88 % of BTCUSDT's returns at 1, 8 or 24
 hours, or costs more than 1.05 times the plain empirical band.

@@ -13,6 +13,7 @@ from include.ml.atomic_write import write_atomically
 if TYPE_CHECKING:
     from benchmarks.model_table import Judgement
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = "model-quality.md"
 PICTURE = "model-quality-coverage.svg"
 BEGIN, END = "<!-- model table: begin (generated) -->", "<!-- model table: end -->"
@@ -39,12 +40,13 @@ def broken_limits(judgements: Sequence[Judgement]) -> list[str]:
 
 
 def write_page(folder: Path, judgements: Sequence[Judgement], made: dict[str, str]) -> None:
-    """Replace the generated part of the page in `folder`, and the picture beside it.
+    """Replace the generated part of the page in `folder` (a new one begins as that of docs/), and its picture.
 
     :raises BadInputError: when the page lacks one of its marks.
     """
     page = folder / PAGE
-    text = page.read_text()
+    folder.mkdir(parents=True, exist_ok=True)
+    text = (page if page.exists() else DOCS / PAGE).read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise BadInputError(f"{page} must hold the lines {BEGIN!r} and {END!r} once each; put them back")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
