@@ -18,7 +18,6 @@ from pymongo.errors import DuplicateKeyError
 
 from include.errors import BadInputError, IntegrityError
 from include.ml.champions import ChampionMovedError
-from include.ml.encryption import WrongKeyError
 from include.ml.model_record import champion_id
 from include.notify.champion_rollback import rollback_message
 from include.store.collections import CHAMPION_FAILURES
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 REMEMBERED_RUNS = 50
 """A run is counted once per champion, however often its task is tried; so many of them are remembered."""
 
-__all__ = ["ChampionFailure", "Rollback", "is_champions_fault", "note_outcomes", "rollback_message"]
+__all__ = ["ChampionFailure", "Rollback", "note_outcomes", "rollback_message"]
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,6 @@ def note_outcomes(
             if rollback is None or rollback.done:
                 _forget(db, [failure.model_id])
     return rollbacks
-
-
-def is_champions_fault(error: IntegrityError) -> bool:
-    """Tell whether a champion that cannot be read is to blame; with another key than its own no model opens."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, WrongKeyError):
-        cause = cause.__cause__
-    return cause is None
 
 
 @mongo_outage("forgetting a champion's failures")

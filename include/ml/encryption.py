@@ -41,6 +41,16 @@ class WrongKeyError(IntegrityError):
     """The data was encrypted with another key than the one that is configured; nothing says that it is damaged."""
 
 
+def is_other_key(error: BaseException | None) -> bool:
+    """Tell whether another key than the configured one is at the bottom of `error` (itself or one of its causes).
+
+    With another key no model opens at all: what could not be read is not to blame.
+    """
+    while error is not None and not isinstance(error, WrongKeyError):
+        error = error.__cause__
+    return error is not None
+
+
 def generate_key() -> str:
     """Return a new random key in the form that the setting expects (base64 of 32 bytes)."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()

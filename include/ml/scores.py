@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import IntegrityError
 from include.market.timeframes import timeframe_ms
-from include.ml.champion_health import is_champions_fault
 from include.ml.comparison import first_unseen_ms
+from include.ml.encryption import is_other_key
 from include.ml.loaded_model import load_model, score_model
 from include.ml.registry import ModelRegistry
 from include.store.collections import MODEL_SCORES
@@ -92,7 +92,7 @@ def _score(
         check(record)
         return {**document, **_numbers(loaded, candle_store, end_ms)}
     except IntegrityError as error:
-        fault = is_champions_fault(error)
+        fault = not is_other_key(error)
         return {**document, "reason": str(error), "unreadable": True, "champion_at_fault": fault}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from include.errors import IntegrityError
-from include.ml.encryption import WrongKeyError
+from include.ml.encryption import is_other_key
 from include.ml.light.layout import QUANTILES_PER_HORIZON, Arrays, check_layout
 from include.ml.loaded_model import load_model
 from include.ml.model_record import CHAMPION, ModelRecord, champion_id
@@ -98,7 +98,7 @@ def load_champions(
             result[place] = LightChampion(record, spec, arrays, version)
         except IntegrityError as error:
             result[place] = UnreadableChampion(
-                record, record.id, f"Model {record.id} cannot be read: {error}", not _is_other_key(error)
+                record, record.id, f"Model {record.id} cannot be read: {error}", not is_other_key(error)
             )
     return result
 
@@ -185,9 +185,3 @@ def _differences(record: ModelRecord, spec: ModelSpec, arrays: Arrays) -> list[s
         "window": not (isinstance(spec.window, int) and spec.window > 0),
     }
     return [what for what, is_so in differs.items() if is_so]
-
-
-def _is_other_key(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, WrongKeyError):
-        error = error.__cause__
-    return error is not None
