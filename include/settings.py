@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from include.errors import ConfigurationError
 
 BUNDLE_ROOT = Path(__file__).resolve().parent.parent
+
+Channels = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -101,7 +103,7 @@ class Settings(BaseSettings):
     analysis_cache_ttl_s: int = Field(300, ge=0, description="bulk_analysis answers again from its cache for so long.")
     prediction_cache_ttl_s: int = Field(900, ge=0, description="predict_price answers from its cache for so long.")
     redis_url: SecretStr | None = Field(
-        None, description="Redis for cached answers, redis://... or rediss://...; without it MongoDB keeps them."
+        None, description="Redis, redis://... or rediss://...: cached answers; without it MongoDB keeps them."
     )
     binance_concurrency: int = Field(8, ge=1, le=64, description="Requests to Binance at the same time, at most.")
     binance_weight_per_minute: int = Field(
@@ -127,12 +129,81 @@ class Settings(BaseSettings):
 
     # --- notifications
     notifications_enabled: bool = Field(True, description="Off: messages stay in the outbox.")
-    notification_channels: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("slack",), description="Channels that messages go to, comma-separated."
+    notification_channels: Channels = Field(
+        ("slack",), description="Channels that messages go to, comma-separated: email, slack, discord, telegram."
+    )
+    info_channels: Channels | None = Field(
+        None, description="Instead of these, for INFO (reports); unset: all of them."
+    )
+    warning_channels: Channels | None = Field(None, description="Instead of these, for WARNING; unset: all of them.")
+    error_channels: Channels | None = Field(None, description="Instead of these, for ERROR; unset: all of them.")
+    critical_channels: Channels | None = Field(None, description="Instead of these, for CRITICAL; unset: all of them.")
+    email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Who gets the mails, comma-separated; required for the channel email."
+    )
+    smtp_conn_id: str = Field(
+        "smtp_default", description="Airflow connection of type smtp; its extras hold from_email."
     )
     slack_conn_id: str = Field("slack_default", description="Airflow connection of type slackwebhook.")
+    discord_conn_id: str = Field(
+        "discord_default", description="Airflow connection of type discord: host, and webhook_endpoint in its extras."
+    )
+    telegram_conn_id: str = Field(
+        "telegram_default", description="Airflow connection of type telegram: the token as password, the chat as host."
+    )
+    message_expires_after_h: float = Field(
+        72.0, gt=0, description="A message that a channel has not taken by then is given up for it, and that is said."
+    )
+    replay_schedule: str = Field(
+        "* * * * *", description="When waiting messages and spooled documents are tried again (cron, UTC)."
+    )
 
-    @field_validator("symbols", "notification_channels", "retry_delays_s", mode="before")
+    # --- health check (an empty address or a missing URL: this deployment does not have the service)
+    rabbitmq_url: SecretStr | None = Field(None, description="RabbitMQ's address for the health check, amqp://...")
+    rabbitmq_management_url: SecretStr | None = Field(
+        None, description="RabbitMQ's management API, http://user:password@host:15672; says the queues' depths."
+    )
+    health_timeout_s: float = Field(10.0, gt=0, le=11, description="Seconds a probe may take; it has one retry.")
+    health_disk_path: Path = Field(Path("/"), description="The file system whose space is watched.")
+    health_escalate_after_s: float = Field(
+        300.0, gt=0, description="A service still down after so long is escalated (once), seen from its first failure."
+    )
+    redis_restart_command: str = Field("", description="Run once when Redis is down, without a shell; empty: never.")
+    rabbitmq_restart_command: str = Field("", description="The same for RabbitMQ.")
+
+    # --- cost of the AI (the limits of spending before a call are gpt4_daily_budget_usd and gpt4_monthly_budget_usd)
+    daily_cost_warning_usd: float = Field(2.0, gt=0, description="Spending or projection of a day above it warns.")
+    daily_cost_critical_usd: float = Field(5.0, gt=0, description="Spending of a day above it switches GPT-4 off.")
+    monthly_cost_warning_usd: float = Field(50.0, gt=0, description="Spending of the month (UTC) above it warns.")
+    monthly_cost_critical_usd: float = Field(100.0, gt=0, description="Spending of the month above it switches off.")
+    vnd_per_usd: float = Field(25_000.0, gt=0, description="Rate of `cost_vnd`.")
+
+    # --- risk control
+    max_daily_loss_pct: float = Field(
+        10.0, gt=0, le=100, description="A strategy's loss since 00:00 UTC, in percent of the equity then."
+    )
+    max_consecutive_losses: int = Field(10, ge=1, description="A strategy with more losses in a row is disabled.")
+    min_win_rate_pct: float = Field(30.0, ge=0, le=100, description="A lower win rate over the last trades disables.")
+    win_rate_trades: int = Field(20, ge=1, description="How many last trades that win rate is over.")
+    risk_alert_repeat_s: float = Field(3600.0, gt=0, description="An unchanged situation is said again after so long.")
+    blunt_lever: Literal["off", "both_directions", "min_confidence"] = Field(
+        "off",
+        description="How a person may stop all new entries of an engine that cannot disable one strategy: "
+        "both_directions (short-only and long-only at once) or min_confidence (1.0); off: not at all.",
+    )
+    approval_timeout_h: float = Field(24.0, gt=0, description="An approval that nobody answers is refused by then.")
+
+    # --- storage under failure, retention
+    spool_max_mb: float = Field(512.0, gt=0, description="A spool larger than this is full: an alert.")
+    audit_retention_days: int = Field(365, ge=1, description="Audit rows are kept for so long.")
+    result_retention_days: int = Field(180, ge=1, description="Results, reports, delivered messages, dead letters.")
+    checkpoint_retention_days: int = Field(7, ge=1, description="Checkpoints of finished runs.")
+    log_retention_days: int = Field(7, ge=1, description="Task logs of this host.")
+
+    @field_validator(
+        "symbols", "notification_channels", "info_channels", "warning_channels", "error_channels",
+        "critical_channels", "email_to", "retry_delays_s", mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -57,7 +57,7 @@ def text_of(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     if isinstance(default, Path):
-        return str(default.relative_to(BUNDLE_ROOT))
+        return str(default.relative_to(BUNDLE_ROOT) if default.is_relative_to(BUNDLE_ROOT) else default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

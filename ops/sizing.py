@@ -39,7 +39,7 @@ class Sizes:
             {
                 "cpu_training": max(1, min(cores, settings.max_concurrent_trainings)),
                 "gpu": settings.gpu_count,
-                "critical": 2,
+                "critical": 3,
                 "default_pool": min(max(2, cores), MOST_SMALL_TASKS),
             }
         )

@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.kit.ports import HOST, listen
 
@@ -33,6 +33,7 @@ SERVICES = ("engine", "ai_service", "frontend", "binance", "openai_api", "sinks"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 API_KEY = "sandbox-key"
+TELEGRAM_TOKEN = "1234567:sandbox"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -99,8 +100,32 @@ class Sandbox:
         if "openai_api" in urls:
             env["OPENAI_API_KEY"] = API_KEY
         if "slack" in urls:
-            env["AIRFLOW_CONN_SLACK_DEFAULT"] = json.dumps({"conn_type": "slackwebhook", "password": urls["slack"]})
+            env |= {name: json.dumps(connection) for name, connection in self._channels().items()}
+            env["TRADING_OPS_NOTIFICATION_CHANNELS"] = "email,slack,discord,telegram"
+            env["TRADING_OPS_EMAIL_TO"] = "admin@example.invalid"
         return env
+
+    def _channels(self) -> dict[str, dict[str, Any]]:
+        """Return the Airflow connections of the sinks."""
+        urls = self.urls
+        smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "trading-ops@example.invalid", "timeout": 10}
+        return {
+            "AIRFLOW_CONN_SLACK_DEFAULT": {"conn_type": "slackwebhook", "password": urls["slack"]},
+            "AIRFLOW_CONN_DISCORD_DEFAULT": {
+                "conn_type": "discord",
+                "host": f"{urls['sinks']}/api/",
+                "extra": {"webhook_endpoint": "webhooks/1/sandbox"},
+            },
+            "AIRFLOW_CONN_TELEGRAM_DEFAULT": {
+                "conn_type": "telegram",
+                "host": "1",
+                "password": TELEGRAM_TOKEN,
+                "extra": {"base_url": f"{urls['telegram']}/bot"},
+            },
+            "AIRFLOW_CONN_SMTP_DEFAULT": {
+                "conn_type": "smtp", "host": HOST, "port": self.smtp_port, "extra": smtp,
+            },
+        }  # fmt: skip
 
     @property
     def control(self) -> Control:

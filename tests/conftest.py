@@ -18,14 +18,17 @@ from sandbox.mongod import Mongod, start_mongod
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+SHARED = ("tests/chain", "tests/watch")
+"""Folders whose files share one running Airflow each."""
+
 pytest_plugins = ["tests.fixtures_sandbox"]
 
 
 class ByFile(LoadFileScheduling):
-    """Gives each file to one process when the tests run in parallel; the chain's files share one environment."""
+    """Gives each file to one process when the tests run in parallel; files that share an Airflow stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/chain" if nodeid.startswith("tests/chain/") else super()._split_scope(nodeid)
+        return next((room for room in SHARED if nodeid.startswith(f"{room}/")), super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

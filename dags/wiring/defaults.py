@@ -12,11 +12,13 @@ from dags.wiring.notifier import notify_failure
 from dags.wiring.retry import retries
 from include.settings import get_settings
 
-CPU_POOL, GPU_POOL = "cpu_training", "gpu"
-Queue = Literal["ml_training", "bulk_analysis", "backtesting", "optimization", "scheduled"]
-PRIORITY: dict[Queue, int] = {"ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1}
+CPU_POOL, GPU_POOL, CRITICAL_POOL = "cpu_training", "gpu", "critical"
+Queue = Literal["critical", "ml_training", "bulk_analysis", "backtesting", "optimization", "scheduled"]
+PRIORITY: dict[Queue, int] = {
+    "critical": 10, "ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1,
+}  # fmt: skip
 
-TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "scheduled", "on-demand")
+TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "risk", "storage", "scheduled", "on-demand")
 """The tags a DAG may carry; a test compares."""
 
 
@@ -50,6 +52,16 @@ def dag_defaults(queue: Queue, *roles: str) -> dict[str, Any]:
         "default_args": task_defaults(queue),
         "access_control": access_control(*roles),
     }
+
+
+def watchman_defaults(*roles: str) -> dict[str, Any]:
+    """Return the arguments of a DAG that must work whatever else does not: health, risk, replay.
+
+    Its tasks run beside the scheduler instead of going through the broker, in a pool of their own, before all others.
+    """
+    defaults = dag_defaults("critical", *roles)
+    defaults["default_args"] |= {"pool": CRITICAL_POOL, "executor": "LocalExecutor"}
+    return defaults
 
 
 READERS = ("Viewer", "Trader", "MLAdmin", "RiskOfficer")

@@ -43,6 +43,27 @@ RESULT_CACHE = "result_cache"
 """Answers that may be given again for a while, where no Redis is configured."""
 TRAINING_QUOTA = "training_quota"
 """One document per user and day (UTC): the runs that it counts."""
+HEALTH_REPORTS = "health_reports"
+HEALTH_STATE = "health_state"
+"""Per service: since when it is down or degraded, and what was said about it."""
+PORTFOLIO_REPORTS = "portfolio_reports"
+API_COST_HISTORY = "api_cost_history"
+EQUITY_HISTORY = "equity_history"
+"""The engine's balance and equity, as the strategy watchdog saw them."""
+GPT4_SWITCH = "gpt4_switch"
+"""One document: whether GPT-4 may be asked; changed by compare-and-set."""
+GPT4_SWITCH_HISTORY = "gpt4_switch_history"
+"""Every change of that switch: who, when, why, on what evidence. Append-only."""
+KILL_SWITCH = "kill_switch"
+"""One document per disabled or re-enabled strategy: what must hold now."""
+KILL_SWITCH_HISTORY = "kill_switch_history"
+"""Every change of a kill switch and what the engine answered. Append-only."""
+RISK_STATE = "risk_state"
+"""What the strategy watchdog said last, and when."""
+AUDIT_LOG = "audit_log"
+"""One row per try of every task of every DAG."""
+DEAD_LETTERS = "dead_letters"
+"""Runs that have failed for good, with everything needed to run them again."""
 MODEL_FILES_BUCKET = "model_files"
 """Name of the GridFS bucket that keeps the encrypted model files."""
 
@@ -101,6 +122,27 @@ INDEXES: dict[str, list[IndexModel]] = {
     RESULT_CACHE: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
     TRAINING_QUOTA: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
     LEASES: [IndexModel([("owner.run_id", ASCENDING)], name="owner_run")],
+    HEALTH_REPORTS: [IndexModel([("timestamp", DESCENDING)], name="timestamp")],
+    PORTFOLIO_REPORTS: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("date", DESCENDING)], name="date"),
+    ],
+    API_COST_HISTORY: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel([("date", DESCENDING)], name="date"),
+    ],
+    EQUITY_HISTORY: [IndexModel([("timestamp", DESCENDING)], name="timestamp")],
+    GPT4_SWITCH_HISTORY: [IndexModel([("at", DESCENDING)], name="at")],
+    KILL_SWITCH_HISTORY: [IndexModel([("strategy", ASCENDING), ("at", DESCENDING)], name="strategy_at")],
+    AUDIT_LOG: [
+        IndexModel([("started_at", DESCENDING)], name="started_at"),
+        IndexModel([("dag_id", ASCENDING), ("run_id", ASCENDING)], name="dag_run"),
+        IndexModel([("state", ASCENDING), ("started_at", DESCENDING)], name="state_started"),
+    ],
+    DEAD_LETTERS: [
+        IndexModel([("dag_id", ASCENDING), ("failed_at", DESCENDING)], name="dag_failed"),
+        IndexModel([("state", ASCENDING), ("failed_at", DESCENDING)], name="state_failed"),
+    ],
     OUTBOX: [
         IndexModel([("dedupe_key", ASCENDING)], unique=True, name="dedupe_key"),
         IndexModel([("state", ASCENDING), ("created_at", ASCENDING)], name="state_created"),

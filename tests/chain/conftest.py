@@ -41,6 +41,8 @@ SETTINGS = {
     "TRADING_OPS_MIN_FREE_DISK_GB": "1",
     "TRADING_OPS_TRAININGS_PER_USER_PER_DAY": "200",
     "TRADING_OPS_OPENAI_TIMEOUT_S": "2",
+    # The tests start it themselves: a run every minute would take the machine from them.
+    "TRADING_OPS_REPLAY_SCHEDULE": "0 0 1 1 *",
     "CUDA_VISIBLE_DEVICES": "",
 }
 OVERRIDDEN = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
