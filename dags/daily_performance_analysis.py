@@ -6,7 +6,7 @@ Measures the last seven days of the bot's closed trades and, when a figure is cr
 - **When:** 01:00 UTC, or on demand.
 - **Figures:** win rate (target 70 %, critical below 55 %), average profit per trade (2.6 %, 1.5 %), Sharpe
   ratio of daily returns (2.1, 1.0). Fewer than 10 trades are not judged.
-- **Result:** in `performance_metrics` and as XCom of `result`.
+- **Result:** in `performance_metrics`, as XCom of `result`, and as a message with the trend of the seven days.
 - **Fails** when the engine cannot be reached or answers nonsense after three retries; nothing is stored then.
 """
 
@@ -17,11 +17,10 @@ from typing import Any
 
 from airflow.sdk import Label, dag, task
 
-from dags.wiring.children import existing_child, trigger_child
+from dags.wiring.children import trigger_child
 from dags.wiring.defaults import dag_defaults
 from dags.wiring.params import dag_params, run_params
 from include.tasks_api.params.reports import PerformanceAnalysisParams
-from include.tasks_api.run_ids import child_run_id
 
 
 @dag(
@@ -52,17 +51,10 @@ def daily_performance_analysis() -> None:
 
     @task
     def store(analysis: dict[str, Any], **context: Any) -> str:
-        """Store the figures in `performance_metrics`."""
-        from dags.wiring.runtime import database
-        from include.store.collections import PERFORMANCE_METRICS
-        from include.store.results import store_result
-        from include.trading.performance_documents import performance_document
-        from include.trading.performance_model import PerformanceAnalysis
+        """Store the figures in `performance_metrics`; while MongoDB is away they wait in the spool."""
+        from dags.wiring.performance import store
 
-        run_id, ti = context["run_id"], context["ti"]
-        document = performance_document(PerformanceAnalysis.model_validate(analysis), run_id)
-        store_result(database(), PERFORMANCE_METRICS, run_id, document, ti.try_number)
-        return run_id
+        return store(analysis, context)
 
     @task.branch
     def is_anything_critical(analysis: dict[str, Any]) -> list[str]:
@@ -72,28 +64,18 @@ def daily_performance_analysis() -> None:
         return ["notify_summary"]
 
     def notify(analysis: dict[str, Any], **context: Any) -> dict[str, Any] | None:
-        """Send the summary of the figures."""
-        from dags.wiring.runtime import send
-        from include.notify.performance_summary import performance_message
-        from include.trading.performance_model import PerformanceAnalysis
+        """Send the summary of the figures with its trend chart."""
+        from dags.wiring.performance import notify
 
-        if not run_params(PerformanceAnalysisParams, context).notify:
-            return None
-        return send(performance_message(PerformanceAnalysis.model_validate(analysis), context["run_id"]))
+        return notify(analysis, context)
 
     # An existing child makes the trigger skip: the branch before it decides.
     @task(trigger_rule="none_failed_min_one_success")
-    def confirm_gpt4_self_analysis(**context: Any) -> str:
+    def confirm_gpt4_self_analysis(analysis: dict[str, Any], **context: Any) -> str:
         """Make sure that the analysis run exists, and record its id."""
-        from dags.wiring.runtime import database
-        from include.errors import TransientError
-        from include.trading.performance_documents import mark_gpt4_triggered
+        from dags.wiring.performance import confirm_child
 
-        child = child_run_id("gpt4", context["run_id"])
-        if not existing_child(context["ti"], "gpt4_self_analysis", child):
-            raise TransientError(f"gpt4_self_analysis has no run {child} although it was triggered")
-        mark_gpt4_triggered(database(), context["run_id"], child)
-        return child
+        return confirm_child(analysis, context)
 
     @task(trigger_rule="none_failed_min_one_success", multiple_outputs=False)
     def result(analysis: dict[str, Any], **context: Any) -> dict[str, Any]:
@@ -112,7 +94,7 @@ def daily_performance_analysis() -> None:
     trigger = trigger_child(
         "trigger_gpt4_self_analysis", "gpt4_self_analysis", {"triggered_by": "{{ run_id }}"}, prefix="gpt4"
     )
-    confirm = confirm_gpt4_self_analysis()
+    confirm = confirm_gpt4_self_analysis(measured)
 
     store(measured) >> branch
     branch >> Label("critical") >> [degradation, trigger, confirm]

@@ -4,7 +4,8 @@ Puts the bundle's own figures before GPT-4 and asks whether the models should be
 
 - **When:** 03:00 UTC, at once when `daily_performance_analysis` finds something critical, or on demand.
 - **Asks only** when a metric is critical, a champion's accuracy is down, or `force_analysis` says so; when the key
-  is set; and when the worst case of the call fits into today's and this month's budget and the hourly limit.
+  is set; when GPT-4 is not switched off (`enable_gpt4` switches it on again); and when the worst case of the call fits
+  into today's and this month's budget and the hourly limit.
 - **Retrains** (one `adaptive_retrain` run per configured symbol) on `retrain` with a confidence of at least 0.7 and
   urgency medium or high, unless a hard veto forbids it.
 - **No judge:** without a retraining unless two metrics are critical; then all models are retrained, and the report
@@ -19,9 +20,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Label, dag, task
 
+from dags.wiring.children import TriggerAsGiven
 from dags.wiring.defaults import dag_defaults
 from dags.wiring.params import dag_params
 from dags.wiring.retry import retries
@@ -55,7 +56,7 @@ def gpt4_self_analysis() -> None:
 
     @task.branch
     def is_analysis_needed(evidence: dict[str, Any], **context: Any) -> str:
-        """Choose the way: nothing to ask about, ask, or decide without a judge (no key, budget, rate limit)."""
+        """Choose the way: nothing to ask about, ask, or decide without a judge (no key, switch, budget, limit)."""
         from dags.wiring.analysis import choose_way
 
         return choose_way(evidence, context)
@@ -152,7 +153,7 @@ def gpt4_self_analysis() -> None:
     stored = store_analysis()
     wanted = is_retraining_wanted(stored)
     planned = plan_retraining(stored)
-    trigger = TriggerDagRunOperator.partial(
+    trigger = TriggerAsGiven.partial(
         task_id="trigger_adaptive_retrain",
         trigger_dag_id="adaptive_retrain",
         logical_date=None,
@@ -166,7 +167,7 @@ def gpt4_self_analysis() -> None:
 
     way >> Label("nothing is wrong, or analysed before") >> skipped
     way >> Label("ask") >> asked
-    way >> Label("no key, no budget, or rate limit") >> without_judge
+    way >> Label("no key, switched off, no budget, or rate limit") >> without_judge
     asked >> Label("unreachable or unusable") >> after_failure
     [by_verdict, without_judge, after_failure] >> stored
     wanted >> Label("retrain") >> [planned, confirmed]

@@ -170,14 +170,10 @@ def store(context: Context) -> dict[str, Any]:
     """Store the decision that was taken in `gpt4_analysis_history`; spool it while MongoDB is away."""
     from datetime import UTC, datetime
 
-    from dags.wiring.runtime import database
+    from dags.wiring.storage import keep
     from include.analyst.analysis_documents import analysis_document
     from include.analyst.evidence import Evidence
-    from include.errors import ServiceUnavailableError
-    from include.settings import get_settings
     from include.store.collections import GPT4_ANALYSIS_HISTORY
-    from include.store.results import result_document, store_result
-    from include.store.spool import Spool
 
     ti, run_id = context["ti"], context["run_id"]
     taken = [decision for name in DECIDING_TASKS if (decision := ti.xcom_pull(task_ids=name)) is not None]
@@ -185,12 +181,7 @@ def store(context: Context) -> dict[str, Any]:
         raise ValueError(f"run {run_id} took {len(taken)} decisions instead of one")
     result: dict[str, Any] = taken[0]
     evidence = Evidence.model_validate(ti.xcom_pull(task_ids="gather_evidence"))
-    document = analysis_document(result, evidence, datetime.now(UTC))
-    try:
-        store_result(database(), GPT4_ANALYSIS_HISTORY, run_id, document, ti.try_number)
-    except ServiceUnavailableError:
-        spool = Spool(get_settings().spool_dir)
-        spool.append(GPT4_ANALYSIS_HISTORY, result_document(run_id, document, ti.try_number))
+    keep(context, GPT4_ANALYSIS_HISTORY, analysis_document(result, evidence, datetime.now(UTC)))
     return result
 
 
@@ -223,6 +214,7 @@ def retraining_runs(analysis: dict[str, Any], context: Context) -> list[dict[str
 def confirm_runs(runs: list[dict[str, Any]], context: Context) -> list[str]:
     """Record the retraining runs, once Airflow says that they exist."""
     from dags.wiring.runtime import database
+    from dags.wiring.storage import stored_by_now
     from include.analyst.history import mark_retrain_triggered
     from include.errors import TransientError
 
@@ -230,7 +222,7 @@ def confirm_runs(runs: list[dict[str, Any]], context: Context) -> list[str]:
     missing = [run_id for run_id in ids if not existing_child(context["ti"], "adaptive_retrain", run_id)]
     if missing:
         raise TransientError(f"adaptive_retrain has no run {', '.join(missing)} although it was triggered")
-    mark_retrain_triggered(database(), context["run_id"], ids)
+    mark_retrain_triggered(stored_by_now(database()), context["run_id"], ids)
     return ids
 
 

@@ -83,6 +83,19 @@ class RateLimitReachedError(CallRefusedError):
         )
 
 
+class Gpt4SwitchedOffError(CallRefusedError):
+    """A person or a critical cost has switched GPT-4 off. `at` is aware UTC."""
+
+    def __init__(self, reason: str, by: str, at: datetime | None) -> None:
+        self.reason = reason
+        self.by = by
+        self.at = at
+        when = f" at {at:%Y-%m-%dT%H:%M:%SZ}" if at else ""
+        super().__init__(
+            f"GPT-4 is switched off: {reason} (by {by}{when}); the DAG enable_gpt4 switches it on, with an approval"
+        )
+
+
 class JudgeUnavailableError(ServiceUnavailableError):
     """The AI endpoint was away, slow or busy. `retry_after_s` is what it asked for, if it did."""
 

@@ -79,7 +79,8 @@ def ask(
     :param task_id: the run that pays, as the ledger's rows name it.
     :raises ConfigurationError: no key, a model without a price, a key or model that the endpoint
         refuses, an account without credit. The key itself is in no message.
-    :raises BudgetExceededError, RateLimitReachedError: when our own limits forbid the first request.
+    :raises Gpt4SwitchedOffError, BudgetExceededError, RateLimitReachedError: when GPT-4 is switched off, or our own
+        limits forbid the first request.
     :raises JudgeUnavailableError: time-out, 429, server error, an answer that is no chat completion (transient;
         carries `retry_after_s`).
     :raises AnswerError: the answer is unusable even after the repair attempt, or was refused.

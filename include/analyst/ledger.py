@@ -1,4 +1,4 @@
-"""The cost ledger: no GPT-4 request is sent that the budgets and the hourly limit do not allow.
+"""The cost ledger: no GPT-4 request is sent that the switch, the budgets and the hourly limit do not allow.
 
 One small document (`gpt4_budget`) holds what today and this month (UTC) have spent or reserved and when the last
 hour's requests were sent. It changes by compare-and-set, so that of many workers only as many pass as there
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import DuplicateKeyError
 
 from include.analyst.budget import BudgetState
+from include.analyst.gpt4_switch import require_on
 from include.analyst.prices import NANO, price_of
 from include.errors import BadInputError, TransientError
 from include.store.collections import GPT4_BUDGET, GPT4_COSTS
@@ -82,12 +83,14 @@ class CostLedger:
     ) -> Reservation:
         """Claim the right to send one request; every request needs its own, repairs and retries included.
 
+        :raises Gpt4SwitchedOffError: while GPT-4 is switched off.
         :raises BudgetExceededError: when the worst case does not fit into today's or this month's budget.
         :raises RateLimitReachedError: when the last 60 minutes have seen as many requests as allowed.
         """
         price_of(model)
         worst = self._worst_nano(worst_case_usd)
         for _ in range(MAX_ROUNDS):
+            require_on(self._db)
             now = self._now()
             state = self._load(now)
             self._check(state, worst, now)
@@ -100,6 +103,7 @@ class CostLedger:
     def check(self, worst_case_usd: float) -> None:
         """Raise what :meth:`reserve` would raise, without reserving anything."""
         now = self._now()
+        require_on(self._db)
         self._check(self._load(now), self._worst_nano(worst_case_usd), now)
 
     def settle(self, reservation: Reservation, usage: Usage) -> float:
