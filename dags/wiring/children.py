@@ -6,11 +6,22 @@ counts as triggered: the task after it asks Airflow whether the child is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
 from include.tasks_api.run_ids import child_run_id
+
+
+class TriggerAsGiven(TriggerDagRunOperator):
+    """Starts runs with exactly the conf it is given, for confs that people, services or models have written.
+
+    Airflow's own operator renders its conf as a template, also where it comes out of an XCom: a text such as
+    `{{ conn.mongo_default.password }}` in it would be carried out.
+    """
+
+    template_fields: Sequence[str] = ()
 
 
 def trigger_child(task_id: str, dag_id: str, conf: Any, prefix: str) -> TriggerDagRunOperator:

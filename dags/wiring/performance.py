@@ -41,7 +41,7 @@ def confirm_child(analysis: dict[str, Any], context: Context) -> str:
     Figures that wait in the spool are kept once more, with the run's id: the later document wins.
     """
     from dags.wiring.runtime import database
-    from dags.wiring.storage import keep
+    from dags.wiring.storage import keep, stored_by_now
     from include.errors import ServiceUnavailableError, TransientError
     from include.store.collections import PERFORMANCE_METRICS
     from include.trading.performance_documents import mark_gpt4_triggered
@@ -50,7 +50,7 @@ def confirm_child(analysis: dict[str, Any], context: Context) -> str:
     if not existing_child(context["ti"], "gpt4_self_analysis", child):
         raise TransientError(f"gpt4_self_analysis has no run {child} although it was triggered")
     try:
-        marked = mark_gpt4_triggered(database(), context["run_id"], child)
+        marked = mark_gpt4_triggered(stored_by_now(database()), context["run_id"], child)
     except ServiceUnavailableError:
         marked = False
     if not marked:

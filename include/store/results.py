@@ -29,7 +29,16 @@ def store_result(
     :raises BadInputError: for a number, time or type that cannot be stored; the message names its path.
     :raises ServiceUnavailableError: while MongoDB is away.
     """
-    whole = result_document(task_id, document, try_number)
+    write_result(db, collection, result_document(task_id, document, try_number))
+
+
+def write_result(db: Database[dict[str, Any]], collection: str, whole: Mapping[str, Any]) -> None:
+    """Write what :func:`result_document` made, unless a newer try has written already; it may be written again.
+
+    :raises FencedError: when a newer try has written already; nothing changes then.
+    :raises ServiceUnavailableError: while MongoDB is away.
+    """
+    task_id, try_number = whole["_id"], whole["try_number"]
     with mongo_outage(f"storing the result of run {task_id} in {collection}"):
         for _ in range(MAX_ROUNDS):
             try:

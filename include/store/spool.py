@@ -36,12 +36,16 @@ class SpooledDocument:
 
 
 class Spool:
-    """A folder of waiting documents, shared by the processes of a host."""
+    """A folder of waiting documents, shared by the processes of a host.
+
+    :param max_bytes: it takes no more documents once so much waits; None: as much as the disk takes.
+    """
 
     _lock = threading.Lock()
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_bytes: int | None = None) -> None:
         self.folder = folder
+        self.max_bytes = max_bytes
 
     def append(self, collection: str, document: Mapping[str, Any]) -> Path:
         """Write a document to disk and return its file once it is durable.
@@ -58,6 +62,7 @@ class Spool:
             temporary: Path | None = None
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                self._refuse_beyond_limit(collection, len(content))
                 path = self.folder / self._next_name()
                 temporary = path.with_suffix(".tmp")
                 with temporary.open("xb") as file:
@@ -90,12 +95,15 @@ class Spool:
         """Return a waiting document with its types and aware UTC times.
 
         :raises IntegrityError: when the file is damaged; the message names it.
+        :raises FileNotFoundError: when it is gone already.
         """
         try:
             spooled = json_util.loads(path.read_bytes().decode(), json_options=JSON_OPTIONS)
             document = SpooledDocument(spooled["collection"], spooled["document"], spooled["spooled_at"])
             if document.document["_id"] is None:
                 raise KeyError("_id")
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise TransientError(f"cannot read {path} ({error.strerror}): check its permissions") from error
         except (ValueError, KeyError, TypeError, AttributeError, BSONError) as error:
@@ -115,6 +123,34 @@ class Spool:
         except OSError as error:
             raise TransientError(f"cannot remove {path} ({error.strerror}): check the folder's permissions") from error
 
+    def set_aside(self, path: Path, subfolder: str) -> bool:
+        """Move a file that cannot be used out of the way; return False when it is gone already.
+
+        :raises TransientError: when the folder cannot be written to.
+        """
+        try:
+            (self.folder / subfolder).mkdir(exist_ok=True)
+            path.rename(self.folder / subfolder / path.name)
+            self._sync_folder()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise TransientError(
+                f"cannot move {path} to {subfolder} ({error.strerror}): check the folder's permissions"
+            ) from error
+        return True
+
+    def _refuse_beyond_limit(self, collection: str, size: int) -> None:
+        if self.max_bytes is None:
+            return
+        with os.scandir(self.folder) as entries:
+            waiting = sum(_size(entry) for entry in entries if entry.name.endswith(SUFFIX))
+        if waiting + size > self.max_bytes:
+            raise TransientError(
+                f"cannot spool a document of {collection}: {waiting:,} bytes wait in {self.folder}, {self.max_bytes:,} "
+                "are allowed; bring MongoDB back, or raise TRADING_OPS_SPOOL_MAX_MB; it is not stored anywhere"
+            )
+
     def _next_name(self) -> str:
         """Return a name that sorts after every waiting one, even when the clock was set back."""
         newest = max((path.name for path in self.folder.iterdir() if path.suffix == SUFFIX), default="0")
@@ -131,6 +167,13 @@ class Spool:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # replayed meanwhile
+        return 0
 
 
 def _discard(path: Path) -> None:

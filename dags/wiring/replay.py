@@ -1,0 +1,92 @@
+"""The steps of `replay_pending`: what waits on this host's disk goes to MongoDB, and people hear what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from include.store.replay import ReplayReport
+
+log = logging.getLogger(__name__)
+
+SAID = "trading_ops_spool_alerts"
+"""Airflow variable: which alerts about the spool were sent. Neither MongoDB nor the disk may be there to ask."""
+
+
+def replay_spool() -> dict[str, Any]:
+    """Store the spooled results and messages, the audit rows, and the dead letters (in this order); say what is wrong.
+
+    While MongoDB is away nothing is lost and nothing fails: the answer says what waits, and why.
+    """
+    from datetime import UTC, datetime
+
+    from include.audit.collect import collect
+    from include.audit.journal import Journal
+    from include.audit.letter import FOLDER
+    from include.errors import TransientError
+    from include.settings import get_settings
+    from include.store.durable import spool_of
+    from include.store.mongo import get_database
+    from include.store.replay import ReplayReport, replay
+    from include.store.spool import Spool
+    from include.store.spool_alerts import spool_messages
+    from include.store.spool_state import spool_state
+
+    settings, db, now = get_settings(), get_database(), datetime.now(UTC)
+    journal = Journal.of(settings)
+    state = spool_state(settings)
+
+    def replayed(spool: Spool) -> ReplayReport:
+        try:
+            return replay(spool, db)
+        except TransientError as error:  # the folder itself: the state says so too, and is sent below
+            return ReplayReport(0, 0, state.waiting, (), str(error))
+
+    results = replayed(spool_of(settings))
+    # The rows come before the letters, which quote them. A MongoDB that has just failed is not asked again.
+    audit = collect(journal, db) if results.problem is None else None
+    letters = replayed(Spool(settings.spool_dir / FOLDER)) if audit and audit.problem is None else None
+    dropped = journal.dropped()
+    alerts = spool_messages(state, results, dropped, now)
+    if letters is not None and letters.damaged:
+        alerts += spool_messages(state, letters, 0, now)
+    sent = _tell(alerts, now)
+    if dropped and any("audit_dropped" in key for key in sent):
+        journal.forget_dropped()
+    return {
+        "results": _said(results),
+        "audit": asdict(audit) if audit else None,
+        "dead_letters": _said(letters) if letters else None,
+        "audit_rows_dropped": dropped,
+        "spool": {"writable": state.writable, "full": state.full, "problem": state.problem, "damaged": state.damaged},
+        "alerts": sent,
+    }
+
+
+def _said(report: ReplayReport) -> dict[str, Any]:
+    return {**asdict(report), "damaged": list(report.damaged)}
+
+
+def _tell(alerts: list[Any], now: Any) -> list[str]:
+    """Send the alerts that were not sent before; return their keys. One that cannot be sent is tried again."""
+    from airflow.sdk import Variable
+
+    from dags.wiring.runtime import send
+    from include.store.spool_alerts import not_said, remember
+
+    if not alerts:
+        return []
+    said = Variable.get(SAID, default={}, deserialize_json=True)
+    sent = []
+    for message in not_said(alerts, said):
+        try:
+            send(message)
+        except Exception:
+            log.exception("the alert %r could not be sent; the next run tries again", message.title)
+        else:
+            sent.append(message)
+    if sent:
+        Variable.set(SAID, remember(said, sent, now), serialize_json=True)
+    return [message.dedupe_key for message in sent]
