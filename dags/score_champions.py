@@ -87,19 +87,17 @@ def score_champions() -> None:
 
     @task
     def remove_orphaned_files() -> list[str]:
-        """Remove what killed trainings left behind: files and weights of no model, checkpoints that nobody resumed."""
+        """Remove what killed trainings left behind: files and weights of no model (checkpoints: see `retention`)."""
         from datetime import UTC, datetime
 
         from dags.wiring.runtime import database, model_files, model_weights
-        from include.ml.checkpoints import sweep_checkpoints
         from include.ml.model_sweep import sweep_model_files, sweep_model_weights
         from include.ml.registry import ModelRegistry
-        from include.settings import get_settings
 
         db, now = database(), datetime.now(UTC)
         removed = sweep_model_files(ModelRegistry(db), model_files(db), now)
         removed += sweep_model_weights(ModelRegistry(db), model_weights(db), now)
-        return sorted({*removed, *sweep_checkpoints(get_settings().checkpoint_dir, now)})
+        return sorted({*removed})
 
     score(refresh_candles()) >> remove_orphaned_files()
 

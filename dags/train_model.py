@@ -72,13 +72,13 @@ def train_model() -> None:
     @task(trigger_rule="none_failed_min_one_success", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
         """Return the training's result and what became of the model; free the claim, tell the channels."""
-        from dags.wiring.runtime import database, owner_of, send
+        from dags.wiring.runtime import send
+        from dags.wiring.storage import free_claims
         from include.notify.training_complete import training_message
-        from include.store.leases import LeaseStore
 
         ti, params = context["ti"], run_params(TrainModelParams, context)
         group = params.model_type
-        LeaseStore(database()).release_run(owner_of(context))
+        free_claims(context)
         judgement = ti.xcom_pull(task_ids=f"{group}.judge")
         answer = {
             **ti.xcom_pull(task_ids=f"{group}.train"),

@@ -40,6 +40,7 @@ class Sizes:
                 "cpu_training": max(1, min(cores, settings.max_concurrent_trainings)),
                 "gpu": settings.gpu_count,
                 "critical": 3,
+                "emergency": 1,
                 "default_pool": min(max(2, cores), MOST_SMALL_TASKS),
             }
         )

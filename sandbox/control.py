@@ -119,6 +119,10 @@ class Control:
         state: dict[str, Any] = self._call(method, "engine", "state", values or None)
         return state
 
+    def restart_engine(self) -> None:
+        """Let the engine forget what a restart loses: settings and disabled strategies."""
+        self._call("POST", "engine", "restart")
+
     def ai_state(self, **values: Any) -> None:
         """Set the AI service's `costs`, `health`, `accuracy` or `spec_endpoints`."""
         self._call("POST", "ai_service", "state", values)

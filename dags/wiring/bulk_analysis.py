@@ -23,6 +23,7 @@ def analyse_symbols(params: BulkAnalysisParams, context: Mapping[str, Any]) -> d
 
     from dags.wiring.champion_watch import note
     from dags.wiring.runtime import binance, database, model_files, model_weights
+    from dags.wiring.storage import keep
     from include.market.candle_store import CandleStore
     from include.ml.bulk.analysis import Terms
     from include.ml.bulk.choice import asked_types
@@ -34,7 +35,6 @@ def analyse_symbols(params: BulkAnalysisParams, context: Mapping[str, Any]) -> d
     from include.settings import get_settings
     from include.store.collections import BULK_ANALYSES
     from include.store.result_cache import result_cache
-    from include.store.results import store_result
 
     ti, settings, db = context["ti"], get_settings(), database()
     progress_store = context["task_state_store"]
@@ -77,6 +77,6 @@ def analyse_symbols(params: BulkAnalysisParams, context: Mapping[str, Any]) -> d
         {name: getattr(rollback, name) for name in shown}
         for rollback in note(db, Seen(faults, sorted(found.well)), context)
     ]
-    store_result(db, BULK_ANALYSES, ti.run_id, document, ti.try_number)
+    keep(context, BULK_ANALYSES, document)
     require_any(ordered, found.answers)
     return handed_on(document)

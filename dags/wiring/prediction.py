@@ -17,6 +17,7 @@ def predict(context: Context) -> dict[str, Any]:
     from datetime import datetime
 
     from dags.wiring.runtime import binance, database, model_files, model_weights
+    from dags.wiring.storage import keep
     from include.market.candle_store import CandleStore
     from include.ml.prediction.market import Market, newest_market
     from include.ml.prediction.predict import Predictor
@@ -24,7 +25,6 @@ def predict(context: Context) -> dict[str, Any]:
     from include.settings import get_settings
     from include.store.collections import PRICE_PREDICTIONS
     from include.store.result_cache import result_cache
-    from include.store.results import store_result
 
     params, settings = run_params(PredictPriceParams, context), get_settings()
     db = database()
@@ -39,5 +39,5 @@ def predict(context: Context) -> dict[str, Any]:
         question = Question(params.symbol, params.model_type, params.horizon_hours)
         answer = predictor.predict(question, context["run_id"], seen)
     stored = {**answer, "timestamp": datetime.fromisoformat(answer["timestamp"])}
-    store_result(db, PRICE_PREDICTIONS, context["run_id"], stored, context["ti"].try_number)
+    keep(context, PRICE_PREDICTIONS, stored)
     return answer

@@ -19,16 +19,14 @@ def report_retraining(params: AdaptiveRetrainParams, context: Mapping[str, Any])
     :raises include.errors.BadInputError: when the run was refused at admission, so that there is nothing to
         report on (the task `admit` says why).
     """
-    from dags.wiring.runtime import database, owner_of, send
+    from dags.wiring.runtime import send
+    from dags.wiring.storage import free_claims, keep
     from include.errors import BadInputError
     from include.ml.retrain_report import RetrainRun, build_result, history_document
     from include.notify.retrain_complete import retrain_message
     from include.store.collections import RETRAIN_HISTORY
-    from include.store.leases import LeaseStore
-    from include.store.results import store_result
 
     ti, run_id = context["ti"], context["run_id"]
-    db = database()
     if ti.xcom_pull(task_ids="admit") is None:
         raise BadInputError(f"nothing was trained: run {run_id} was refused, see its task admit")
     run = RetrainRun(
@@ -40,8 +38,8 @@ def report_retraining(params: AdaptiveRetrainParams, context: Mapping[str, Any])
         finished_at=datetime.now(UTC),
     )
     result = build_result(run, [outcome(ti, run_id, model_type) for model_type in params.model_types])
-    store_result(db, RETRAIN_HISTORY, run_id, history_document(run, result), ti.try_number)
-    LeaseStore(db).release_run(owner_of(context))
+    keep(context, RETRAIN_HISTORY, history_document(run, result))
+    free_claims(context)
     send(retrain_message(result))
     return result
 

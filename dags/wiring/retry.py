@@ -9,7 +9,7 @@ counts its retries in the task state store, so that a killed worker does not use
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -48,10 +48,12 @@ class TransientRetryPolicy(RetryPolicy):
 
     :param max_retries: retries for transient errors; the delays come from `TRADING_OPS_RETRY_DELAYS_S`
         (the last one is used again where there are fewer of them).
+    :param delays_s: instead of the configured delays, where nobody can wait for them.
     """
 
-    def __init__(self, max_retries: int = 3) -> None:
+    def __init__(self, max_retries: int = 3, delays_s: Sequence[float] | None = None) -> None:
         self.max_retries = max_retries
+        self.delays_s = None if delays_s is None else tuple(delays_s)
 
     def evaluate(
         self,
@@ -70,14 +72,14 @@ class TransientRetryPolicy(RetryPolicy):
             return RetryDecision.fail(f"still failing after {used} retries")
         if store is not None:
             store.set(COUNT_KEY, used + 1)
-        delays = get_settings().retry_delays_s or (0.0,)
+        delays = self.delays_s or get_settings().retry_delays_s or (0.0,)
         asked_s = min(getattr(exception, "retry_after_s", None) or 0.0, LONGEST_WAIT_S)
         delay_s = max(delays[min(used, len(delays) - 1)], asked_s) * (1 + JITTER * random.random())
         return RetryDecision.retry(timedelta(seconds=delay_s), f"transient: retry {used + 1} of {self.max_retries}")
 
     def serialize(self) -> dict[str, Any]:
         """Return what tells two policies apart."""
-        return {"max_retries": self.max_retries}
+        return {"max_retries": self.max_retries, "delays_s": None if self.delays_s is None else list(self.delays_s)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> TransientRetryPolicy:
@@ -85,12 +87,15 @@ class TransientRetryPolicy(RetryPolicy):
         return cls(**data)
 
 
-def retries(transient: int = 3) -> dict[str, Any]:
-    """Return the retry arguments of a task: policy, total `retries`, and the delay after a killed worker."""
+def retries(transient: int = 3, delays_s: Sequence[float] | None = None) -> dict[str, Any]:
+    """Return the retry arguments of a task: policy, total `retries`, and the delay after a killed worker.
+
+    :param delays_s: instead of the configured delays before a retry.
+    """
     return {
         "retries": transient + INFRASTRUCTURE_RETRIES,
         "retry_delay": timedelta(seconds=get_settings().infra_retry_delay_s),
-        "retry_policy": TransientRetryPolicy(transient),
+        "retry_policy": TransientRetryPolicy(transient, delays_s),
     }
 
 

@@ -5,6 +5,7 @@ Imported by DAG files, so everything heavy is imported inside the functions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from include.notify.message import Message
     from include.store.leases import Owner
     from include.trading.engine_client import EngineClient
+
+log = logging.getLogger(__name__)
 
 OVER = ("success", "failed")
 
@@ -125,9 +128,36 @@ def promotions(db: Database[dict[str, Any]] | None = None) -> Promotions:
 def send(message: Message) -> dict[str, str]:
     """Keep a message in the outbox and try to deliver it at once; return the state per channel.
 
-    A channel that fails keeps the message pending. While MongoDB is away the message waits in the spool.
+    A channel that fails keeps the message pending. While MongoDB is away the message waits in the spool. The task's
+    XCom `notification` says for each of its messages what became of it, also that it reached nobody.
     """
     from include.notify.deliver import deliver
     from include.store.mongo import get_database
 
-    return deliver(get_database(), message, get_settings())
+    try:
+        db = get_database()
+    except Exception as error:  # noqa: BLE001 - an alert goes out also where the database is not even configured
+        log.error("no database for the outbox: %s: %s", type(error).__name__, error)
+        db = None
+    states = deliver(db, message, get_settings())
+    _say_in_xcom(message, states)
+    return states
+
+
+_sent: dict[str, dict[str, Any]] = {}
+"""What the task of this process has sent: XCom keeps one value a key."""
+
+
+def _say_in_xcom(message: Message, states: dict[str, str]) -> None:
+    """Note in the running task's XCom what became of a message; nothing that goes wrong here hurts the task."""
+    from airflow.sdk import get_current_context
+
+    from include.notify.deliver import every_channel_failed
+
+    _sent[message.dedupe_key] = {
+        "title": message.title, "channels": states, "every_channel_failed": every_channel_failed(states),
+    }  # fmt: skip
+    try:
+        get_current_context()["ti"].xcom_push(key="notification", value=list(_sent.values()))
+    except Exception as error:  # noqa: BLE001 - outside of a task, or in a callback after its end
+        log.debug("what became of message %r is not in an XCom: %s", message.title, error)

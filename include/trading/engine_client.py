@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import Any
 
-import httpx
-
-from include.errors import BadInputError, MalformedAnswerError, ServiceUnavailableError
+from include.errors import MalformedAnswerError
+from include.trading.engine_http import EngineHttp
 from include.trading.envelope import read_envelope
 from include.trading.portfolio import Portfolio, parse_portfolio
 from include.trading.trades import Trade, parse_trades
-
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""The engine keeps at most some ten thousand trades, about 5 MB; more than this is not its answer."""
 
 
 class EngineClient:
@@ -29,13 +24,7 @@ class EngineClient:
     """
 
     def __init__(self, base_url: str, timeout_s: float) -> None:
-        try:
-            self._base = httpx.URL(base_url)
-        except httpx.InvalidURL as error:
-            raise BadInputError(f"the engine's base address {base_url!r} is not a URL: {error}") from None
-        if self._base.scheme not in ("http", "https") or not self._base.host:
-            raise BadInputError(f"the engine's base address must be http(s)://host[:port], not {base_url!r}")
-        self._timeout_s = timeout_s
+        self._http = EngineHttp(base_url, timeout_s)
 
     def health(self) -> str:
         """Return what `GET /api/health` says: a constant, proof only of a process that answers."""
@@ -72,28 +61,8 @@ class EngineClient:
             raise MalformedAnswerError(f"{self._what(path)}: {error}") from None
 
     def _what(self, path: str) -> str:
-        port = f":{self._base.port}" if self._base.port else ""
-        return f"engine GET {path} at {self._base.host}{port}"
+        return self._http.what("GET", path)
 
     def _get(self, path: str) -> Any:
-        what = self._what(path)
-        deadline = time.monotonic() + self._timeout_s
-        url = self._base.copy_with(raw_path=self._base.raw_path.rstrip(b"/") + path.encode())
-        try:
-            with httpx.stream("GET", url, timeout=self._timeout_s, headers={"Accept": "application/json"}) as answer:
-                body = bytearray()
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if time.monotonic() > deadline:
-                        raise ServiceUnavailableError(f"{what} did not finish its answer in {self._timeout_s:g} s")
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise MalformedAnswerError(f"{what} answered more than {MAX_ANSWER_BYTES >> 20} MiB")
-                return read_envelope(what, answer.status_code, answer.headers.get("content-type", ""), bytes(body))
-        except httpx.TimeoutException:
-            raise ServiceUnavailableError(
-                f"{what} did not answer in {self._timeout_s:g} s; is it overloaded?"
-            ) from None
-        except httpx.DecodingError as error:
-            raise MalformedAnswerError(f"{what} answered a body that cannot be decoded: {error}") from None
-        except httpx.HTTPError as error:
-            raise ServiceUnavailableError(f"{what} cannot be reached ({error}); is the engine running?") from None
+        answer = self._http.send("GET", path)
+        return read_envelope(answer.what, answer.status, answer.content_type, answer.body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from include.store.collections import PERFORMANCE_METRICS
+from include.store.outage import mongo_outage
 from include.trading.performance_model import PerformanceAnalysis
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def performance_document(analysis: PerformanceAnalysis, task_id: str) -> dict[st
 
 
 def mark_gpt4_triggered(db: Database[dict[str, Any]], task_id: str, gpt4_task_id: str) -> bool:
-    """Record that the analysis run exists; to be called only once it does. Returns whether the document was found."""
-    answer = db[PERFORMANCE_METRICS].update_one(
-        {"_id": task_id}, {"$set": {"gpt4_analysis_triggered": True, "gpt4_task_id": gpt4_task_id}}
-    )
+    """Record that the analysis run exists; to be called only once it does. Returns whether the document was found.
+
+    :raises include.errors.ServiceUnavailableError: while MongoDB is away.
+    """
+    changes = {"gpt4_analysis_triggered": True, "gpt4_task_id": gpt4_task_id}
+    with mongo_outage(f"recording the analysis that run {task_id} has triggered"):
+        answer = db[PERFORMANCE_METRICS].update_one({"_id": task_id}, {"$set": changes})
     return answer.matched_count == 1

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from include.errors import MalformedAnswerError
+from include.trading.strategy_names import canonical_name
 from include.trading.timestamps import parse_rfc3339
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Trade:
     * 100`, because the engine's own `pnl_percentage` is that of the last price tick *before* the exit.
     `return_source` says whether it was computed so ("pnl") or read from a field.
     `pnl_usdt` is None when the service did not say it. Times are aware UTC.
+    `strategy` is the strategy's canonical name (`include.trading.strategy_names`), None where the engine does not
+    say it; the shipped engine never does.
     """
 
     id: str
@@ -45,11 +48,21 @@ class Trade:
     return_pct: float
     return_source: ReturnSource
     pnl_usdt: float | None
+    strategy: str | None = None
 
     @property
     def won(self) -> bool:
         """Whether the trade earned anything after fees."""
-        return (self.return_pct if self.pnl_usdt is None else self.pnl_usdt) > 0
+        return self._result > 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether the trade cost anything after fees; one that ended at zero neither won nor lost."""
+        return self._result < 0
+
+    @property
+    def _result(self) -> float:
+        return self.return_pct if self.pnl_usdt is None else self.pnl_usdt
 
 
 def parse_trade(row: object) -> Trade:
@@ -79,6 +92,7 @@ def parse_trade(row: object) -> Trade:
         return_pct=return_pct,
         return_source=source,
         pnl_usdt=pnl_usdt,
+        strategy=_strategy(row, name),
     )
 
 
@@ -97,7 +111,7 @@ def parse_trades(rows: Sequence[object], since: datetime | None = None) -> list[
         try:
             trade = parse_trade(row)
             known = trades.setdefault(trade.id, trade)
-            if (known.pnl_usdt, known.return_pct, known.symbol) != (trade.pnl_usdt, trade.return_pct, trade.symbol):
+            if _account(known) != _account(trade):
                 raise MalformedAnswerError(f"trade {trade.id!r:.60} comes twice with different numbers")
         except MalformedAnswerError as error:
             if since is not None and _closed_before(row, since):
@@ -118,6 +132,11 @@ def closed_between(trades: Iterable[Trade], start: datetime, end: datetime) -> l
     """Return the trades with `start <= close_time < end`, oldest first (aware datetimes)."""
     chosen = [trade for trade in trades if start <= trade.close_time < end]
     return sorted(chosen, key=lambda trade: (trade.close_time, trade.id))
+
+
+def _account(trade: Trade) -> tuple[object, ...]:
+    """What two records of one trade must agree on."""
+    return trade.pnl_usdt, trade.return_pct, trade.symbol, trade.strategy
 
 
 def _return_pct(row: dict[str, Any], pnl_usdt: float | None, name: str) -> tuple[float, ReturnSource]:
@@ -172,6 +191,13 @@ def _text(row: dict[str, Any], field: str, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise MalformedAnswerError(f"{name} has {field} {value!r:.60}, which is not a non-empty text")
     return value
+
+
+def _strategy(row: dict[str, Any], name: str) -> str | None:
+    value = row.get("strategy")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return canonical_name(_text(row, "strategy", name))
 
 
 def _time(row: dict[str, Any], field: str, name: str) -> datetime:

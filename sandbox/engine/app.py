@@ -50,6 +50,7 @@ class EngineService:
         service.router.redirect_slashes = False
         control = [
             Route("/scenario", self._scenario, methods=["POST"]),
+            Route("/restart", self._restart, methods=["POST"]),
             Route("/state", self._set_state, methods=["POST"]),
             Route("/state", self._get_state, methods=["GET"]),
         ]
@@ -65,6 +66,10 @@ class EngineService:
         except (TypeError, ValueError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse({"closed": len(self.state.book.closed()), "open": len(self.state.book.open())})
+
+    async def _restart(self, _: Request) -> Response:
+        self.state.restart()
+        return JSONResponse({"restarted": "engine"})
 
     async def _set_state(self, request: Request) -> Response:
         body: dict[str, Any] = await request.json()

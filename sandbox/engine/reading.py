@@ -16,7 +16,7 @@ from starlette.routing import Route
 from sandbox.engine.envelope import invalid_query, plain, rfc3339, stamped
 from sandbox.engine.portfolio import portfolio
 from sandbox.engine.state import EngineState
-from sandbox.engine.trades import Trade
+from sandbox.engine.trades import Trade, named
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,12 +40,18 @@ class Reading:
             Route(f"{paper}/status", _endpoint(lambda: stamped(self._status()))),
             Route(f"{paper}/portfolio", _endpoint(lambda: stamped(self._portfolio()))),
             Route(f"{paper}/trades/open", _endpoint(lambda: stamped(self._state().book.open()))),
-            Route(f"{paper}/trades/closed", _endpoint(lambda: stamped(self._state().book.closed()))),
+            Route(f"{paper}/trades/closed", _endpoint(lambda: stamped(self._closed()))),
             Route(f"{paper}/pending-orders", _endpoint(lambda: stamped(self._state().pending_orders))),
             Route(f"{paper}/pending-orders/{{order_id}}", self._cancel_order, methods=["DELETE"]),
             Route(f"{paper}/signals-history", self._signals_history),
             Route("/api/real-trading/trades/closed", _endpoint(_no_real_trading)),
         ]
+
+    def _closed(self) -> list[Trade]:
+        """Return the closed trades; with the specification's endpoints they also say their strategy."""
+        state = self._state()
+        closed = state.book.closed()
+        return [named(trade) for trade in closed] if state.spec_endpoints else closed
 
     def _portfolio(self) -> dict[str, Any]:
         book = self._state().book

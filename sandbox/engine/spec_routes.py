@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from sandbox.engine.envelope import invalid_query, stamped
 from sandbox.engine.state import EngineState
-from sandbox.engine.trades import STRATEGIES, Trade
+from sandbox.engine.trades import STRATEGIES, Trade, named
 
 
 class SpecRoutes:
@@ -74,5 +74,5 @@ class SpecRoutes:
 def with_strategy(trade: Trade) -> Trade:
     """Return the trade with what the specification expects on it."""
     return_pct = trade["pnl"] / (trade["entry_price"] * trade["quantity"]) * 100
-    name = trade.get("strategy") or STRATEGIES[int(trade["id"][:8], 16) % len(STRATEGIES)]
+    name = trade.get("strategy") or named({"id": trade["id"]})["strategy"]
     return trade | {"strategy": name, "profit_pct": return_pct, "win": trade["pnl"] > 0}

@@ -55,6 +55,15 @@ class EngineState:
             custom = [from_request(entry, at, self.now()) for at, entry in enumerate(body["trades"])]
         self.book = TradeBook(pattern, before, seed, self.now, custom=custom)
 
+    def restart(self) -> None:
+        """Forget what a restart of the engine loses: settings go back to its file, disabled strategies trade again."""
+        self.strategy_settings = deepcopy(STRATEGY_SETTINGS)
+        self.indicator_settings = deepcopy(INDICATOR_SETTINGS)
+        self.basic_settings = deepcopy(BASIC_SETTINGS)
+        self.disabled_strategies = set()
+        self.pending_signals = dict.fromkeys(STRATEGIES, 0)
+        self.started = self.now()
+
     def uptime(self) -> float:
         """Return the minutes since the engine's start, or what was set."""
         return (self.now() - self.started) / 60 if self.uptime_minutes is None else self.uptime_minutes

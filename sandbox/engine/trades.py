@@ -166,6 +166,11 @@ def _open_trade(position: int, since: float, seed: int) -> Trade:
     }
 
 
+def named(trade: Trade) -> Trade:
+    """Return the trade with a strategy: its own (None stays None), else one that its id decides."""
+    return {"strategy": STRATEGIES[int(trade["id"][:8], 16) % len(STRATEGIES)]} | trade
+
+
 def _uuid(chance: random.Random) -> str:
     return str(uuid.UUID(int=chance.getrandbits(128), version=4))
 

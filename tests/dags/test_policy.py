@@ -18,13 +18,26 @@ pytestmark = pytest.mark.critical
 DAG_IDS = (
     "adaptive_retrain",
     "bulk_analysis",
+    "daily_api_cost_report",
     "daily_performance_analysis",
+    "daily_portfolio_report",
+    "emergency_strategy_disable",
+    "enable_gpt4",
+    "enable_strategy",
     "gpt4_self_analysis",
+    "halt_new_entries",
     "ingest_candles",
     "predict_price",
+    "replay_dead_letters",
+    "replay_pending",
+    "retention",
     "rollback_model",
     "score_champions",
+    "strategy_watchdog",
+    "sweep_leases",
+    "system_health_check",
     "train_model",
+    "watch_api_costs",
 )
 NEVER_RETRIED = {"watcher", "every_network_trained"}
 ROLES = {role["name"] for role in json.loads((REPOSITORY / "config" / "roles.json").read_text())}

@@ -19,10 +19,10 @@ def test_trainings_leave_room_for_everything_else(cores: int, trainings: int, gp
     assert sizes.parallelism > sum(sizes.pools.values())
 
 
-def test_two_cores_start_seven_workers() -> None:
+def test_two_cores_start_nine_workers() -> None:
     sizes = Sizes.of_machine(Settings(max_concurrent_trainings=2, gpu_count=0), cores=2)
-    assert sizes.pools == {"cpu_training": 2, "gpu": 0, "critical": 2, "default_pool": 2}
-    assert sizes.parallelism == 7
+    assert sizes.pools == {"cpu_training": 2, "gpu": 0, "critical": 3, "emergency": 1, "default_pool": 2}
+    assert sizes.parallelism == 9
 
 
 def test_the_template_has_the_pools_that_are_sized_and_keeps_their_descriptions() -> None:

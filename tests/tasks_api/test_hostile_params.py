@@ -16,7 +16,19 @@ from include.tasks_api.params.adaptive_retrain import AdaptiveRetrainParams
 from include.tasks_api.params.base import RunParams, parse_params
 from include.tasks_api.params.bulk_analysis import BulkAnalysisParams
 from include.tasks_api.params.predict_price import PredictPriceParams
+from include.tasks_api.params.reports import (
+    CostReportParams,
+    EnableGpt4Params,
+    HealthCheckParams,
+    PortfolioReportParams,
+)
+from include.tasks_api.params.risk import (
+    EmergencyDisableParams,
+    EnableStrategyParams,
+    HaltNewEntriesParams,
+)
 from include.tasks_api.params.rollback_model import RollbackModelParams
+from include.tasks_api.params.storage import ReplayDeadLettersParams, RetentionParams
 from include.tasks_api.params.train_model import TrainModelParams
 from tests.tasks_api.hostile import (
     HUGE_NUMBERS,
@@ -112,12 +124,68 @@ ADAPTIVE_RETRAIN: dict[str, Rule] = {
     "seed": whole(0, 2**31 - 1),
 }
 
+NOTIFY_ONLY: dict[str, Rule] = {"notify": flag()}
+ENABLE_GPT4: dict[str, Rule] = {"reason": ROLLBACK_MODEL["reason"]}
+
+REASON = ROLLBACK_MODEL["reason"]
+EVIDENCE = Rule(one_of({}, {"figures": {"trades": 11}}, {"a": [1, None, "x"]}), one_of(None, [], "x", 5, True))
+RISK_TRIGGER = text_of(("manual", "watchdog", "reassert"))
+UNSAFE_NAMES = tuple(text for text in INJECTIONS if "," not in text)
+EMERGENCY_DISABLE: dict[str, Rule] = {
+    "strategy_name": Rule(
+        one_of("rsi", "RSI Strategy", "rsi, macd,,volume", " Grid v2.1 ", ",".join(f"s{n}" for n in range(20))),
+        one_of(
+            *("", " ", ",", "book", "rsi,unattributed", "rsi,a/b", "x" * 65, ",".join(f"s{n}" for n in range(21))),
+            *(5, True, ["rsi"], *UNSAFE_NAMES, *WRONG_TYPES, *HUGE_NUMBERS),
+        ),
+    ),
+    "reason": REASON,
+    "evidence": EVIDENCE,
+    "trigger": RISK_TRIGGER,
+}
+ENABLE_STRATEGY: dict[str, Rule] = {
+    "strategy_name": Rule(
+        one_of("rsi", "MACD Strategy", "book", "Book", "Grid v2.1"),
+        one_of("", " ", "rsi,macd", "unattributed", "x" * 65, 5, True, *UNSAFE_NAMES, *WRONG_TYPES, *HUGE_NUMBERS),
+    ),
+    "reason": REASON,
+}
+HALT_NEW_ENTRIES: dict[str, Rule] = {"reason": REASON, "evidence": EVIDENCE, "trigger": RISK_TRIGGER}
+LETTER = "train_model:manual__2026-01-01T00:00:00+00:00"
+REPLAY_DEAD_LETTERS: dict[str, Rule] = {
+    "ids": Rule(
+        one_of([], [LETTER], [LETTER, f" {LETTER} "], [f"train_model:run-{n}" for n in range(500)], ["a:{{ ds }}"]),
+        one_of(
+            *(LETTER, None, {}, 5, True, [1], [None], [[LETTER]], ["no colon"], [""], ["a:" + "x" * 600], "\ud800"),
+            [f"train_model:run-{n}" for n in range(501)],
+        ),
+    ),
+    "dag_id": Rule(
+        one_of("", "train_model", "{{ ds }}", "x" * 250),
+        one_of("x" * 251, "\ud800", 5, True, *WRONG_TYPES, *HUGE_NUMBERS),
+    ),
+    "since": Rule(
+        one_of("", "2026-01-31", "2026-01-31T08:00:00Z", "2026-01-31T08:00:00+07:00", "2026-01-31T08:00:00"),
+        one_of("yesterday", "2026-02-30", "31.01.2026", "x" * 41, 0, True, *INJECTIONS, *WRONG_TYPES, *HUGE_NUMBERS),
+    ),
+    "dry_run": flag(),
+}
+
 CASES: dict[str, tuple[type[RunParams], dict[str, Rule], tuple[str, ...]]] = {
     "train_model": (TrainModelParams, TRAIN_MODEL, ()),
     "bulk_analysis": (BulkAnalysisParams, BULK_ANALYSIS, ()),
     "predict_price": (PredictPriceParams, PREDICT_PRICE, ()),
     "rollback_model": (RollbackModelParams, ROLLBACK_MODEL, ("reason",)),
     "adaptive_retrain": (AdaptiveRetrainParams, ADAPTIVE_RETRAIN, ()),
+    "replay_dead_letters": (ReplayDeadLettersParams, REPLAY_DEAD_LETTERS, ()),
+    "retention": (RetentionParams, {"dry_run": flag()}, ()),
+    "daily_portfolio_report": (PortfolioReportParams, NOTIFY_ONLY, ()),
+    "daily_api_cost_report": (CostReportParams, NOTIFY_ONLY, ()),
+    "emergency_strategy_disable": (EmergencyDisableParams, EMERGENCY_DISABLE, ("strategy_name", "reason")),
+    "enable_strategy": (EnableStrategyParams, ENABLE_STRATEGY, ("strategy_name", "reason")),
+    "halt_new_entries": (HaltNewEntriesParams, HALT_NEW_ENTRIES, ("reason",)),
+    "system_health_check": (HealthCheckParams, {}, ()),
+    "enable_gpt4": (EnableGpt4Params, ENABLE_GPT4, ("reason",)),
 }
 
 
@@ -139,9 +207,10 @@ def test_every_parameter_has_a_rule_here(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_valid_sets_are_accepted_and_others_refused_naming_each_wrong_parameter(name: str) -> None:
-    model, _, _ = CASES[name]
+    model, rules, _ = CASES[name]
     sets = sets_of(name)
-    assert SETS / 4 < sum(not parameters.wrong for parameters in sets) < SETS * 3 / 4
+    if rules:  # where there is nothing to choose, only an unknown parameter can be wrong
+        assert SETS / 4 < sum(not parameters.wrong for parameters in sets) < SETS * 3 / 4
     for parameters in sets:
         if not parameters.wrong:
             assert isinstance(parse_params(model, parameters.values), model), parameters

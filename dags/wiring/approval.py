@@ -1,0 +1,50 @@
+"""The approval step of the risk control: a person sees the evidence and answers in Airflow (human in the loop)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+from include.settings import get_settings
+
+TASK_ID = "approve"
+ANSWER_KEY = "answer"
+NOBODY = "nobody (no answer in time)"
+
+Context = Mapping[str, Any]
+
+
+class RecordedApproval(ApprovalOperator):
+    """An approval whose answer can be read afterwards: Airflow's own leaves no XCom behind a refusal."""
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Leave the answer as XCom `answer`, then go on, or skip what follows."""
+        user = event.get("responded_by_user")
+        name = (user.get("name") or user.get("id")) if isinstance(user, Mapping) else None
+        approved = event.get("chosen_options") == [self.APPROVE]
+        context["ti"].xcom_push(ANSWER_KEY, {"approved": approved, "by": str(name) if name else NOBODY})
+        return super().execute_complete(context, event)
+
+
+def approval(subject: str, body: str) -> ApprovalOperator:
+    """Return the step: it holds no slot while it waits, and takes silence for a refusal.
+
+    :param subject: templated.
+    :param body: templated, Markdown.
+    """
+    return RecordedApproval(
+        task_id=TASK_ID,
+        subject=subject,
+        body=body,
+        defaults=ApprovalOperator.REJECT,
+        response_timeout=timedelta(hours=get_settings().approval_timeout_h),
+    )
+
+
+def answer(context: Context) -> tuple[bool, str] | None:
+    """Return whether it was approved, and by whom; None where this run needed no approval."""
+    given = context["ti"].xcom_pull(task_ids=TASK_ID, key=ANSWER_KEY)
+    return None if given is None else (bool(given["approved"]), str(given["by"]))
