@@ -7,7 +7,7 @@ LOCK_ARGS ?=
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status test critical lint lock bench venv
+.PHONY: help up demo down status test critical lint lock bench venv servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,10 @@ down: venv ## End all of it and check that nothing is left
 status: venv ## Show what runs, whether it is healthy, and what has crashed
 	@$(PYTHON_IN_VENV) -m ops.embedded status
 
-test: venv ## Run all tests
+test: venv servers ## Run all tests
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
-critical: venv ## Run the smoke tests only (under 3 minutes)
+critical: venv servers ## Run the smoke tests only (under 3 minutes)
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)
 
 lint: venv ## Check style, formatting and types; changes nothing
@@ -44,3 +44,6 @@ bench: venv ## Run the benchmarks and print their tables
 
 venv:
 	@sh ops/bootstrap.sh
+
+servers:
+	@sh ops/bootstrap.sh servers

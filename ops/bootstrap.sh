@@ -1,13 +1,18 @@
 #!/bin/sh
 # Makes .venv with everything of requirements-dev.lock. Called by make; does nothing when that is done already.
+# With the argument `servers`: looks for the servers that only the tests start, and that no wheel has.
 #
-#   PYTHON   the interpreter to use (default: python3.12 or python3.11 on the PATH)
-#   VENV     the folder (default: .venv in the repository)
+#   PYTHON             the interpreter to use (default: python3.12 or python3.11 on the PATH)
+#   VENV               the folder (default: .venv in the repository)
+#   RABBITMQ_SCRIPTS   where RabbitMQ's own scripts are (default: where Debian has them)
+#   POLICY_RC_D        what Debian's packages ask before they start a service (default: /usr/sbin/policy-rc.d)
 set -eu
 cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv}
 LOCK=requirements-dev.lock
 STAMP=$VENV/.installed
+RABBITMQ_SCRIPTS=${RABBITMQ_SCRIPTS:-/usr/lib/rabbitmq/bin}
+POLICY_RC_D=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 
 say() { echo "bootstrap: $*" >&2; }
 stop() { say "$*"; exit 1; }
@@ -75,7 +80,31 @@ install_packages() {
     fi
 }
 
-main() {
+has_rabbitmq() { [ -x "$RABBITMQ_SCRIPTS/rabbitmq-server" ] || command -v rabbitmq-server >/dev/null 2>&1; }
+
+# Install a package without letting its service start, now or at the next boot.
+install_without_service() {
+    policy=
+    if [ ! -e "$POLICY_RC_D" ]; then
+        policy=$POLICY_RC_D
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 1' INT TERM
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    install --no-install-recommends "$1" || true
+    if [ -n "$policy" ]; then rm -f "$policy"; fi
+    if command -v systemctl >/dev/null 2>&1; then systemctl disable -q "$1" >/dev/null 2>&1 || true; fi
+}
+
+# The tests of the health check and of the broker's failures start a RabbitMQ node of their own.
+servers() {
+    has_rabbitmq && return
+    if may_install; then install_without_service rabbitmq-server; fi
+    has_rabbitmq || say "missing for the tests: RabbitMQ (Debian, Ubuntu: apt-get install rabbitmq-server; its service need not run)"
+}
+
+venv() {
     if [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(checksum)" ]; then return; fi
     choose_python
     check_libraries
@@ -84,4 +113,8 @@ main() {
     checksum >"$STAMP"
 }
 
-main
+case ${1:-venv} in
+venv) venv ;;
+servers) servers ;;
+*) stop "unknown argument $1: venv or servers" ;;
+esac

@@ -42,8 +42,9 @@ SETTINGS = {
     "TRADING_OPS_MIN_FREE_DISK_GB": "1",
     "TRADING_OPS_TRAININGS_PER_USER_PER_DAY": "200",
     "TRADING_OPS_OPENAI_TIMEOUT_S": "2",
-    # The tests start it themselves: a run every minute would take the machine from them.
-    "TRADING_OPS_REPLAY_SCHEDULE": "0 0 1 1 *",
+    # No schedule: the tests start what they need, and nothing else takes the machine or sends messages.
+    "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+    "TRADING_OPS_BLUNT_LEVER": "both_directions",
     "CUDA_VISIBLE_DEVICES": "",
     # A run of ten tasks waits ten times for the scheduler to look: a shorter pause saves a quarter of its time.
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
