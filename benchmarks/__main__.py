@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-NAMES = ("parse", "candles", "inference", "prediction", "bulk_analysis", "training", "honesty")
+NAMES = ("parse", "candles", "audit", "inference", "prediction", "bulk_analysis", "training", "honesty")
 
 
 def main() -> int:

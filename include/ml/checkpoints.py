@@ -121,16 +121,19 @@ class CheckpointStore:
             self._guard()
 
 
-def sweep_checkpoints(folder: Path, now: datetime) -> list[str]:
-    """Remove the checkpoints that nobody has resumed for :data:`KEPT`, and return their names.
+def sweep_checkpoints(folder: Path, now: datetime, kept: timedelta = KEPT, *, dry_run: bool = False) -> list[str]:
+    """Remove the checkpoints that nobody has written to or resumed for a while, and return their names.
 
     :param folder: of all trainings' checkpoints; it need not exist.
     :param now: aware; compared with the time of each file's last change.
+    :param kept: how long a checkpoint waits; far longer than any training runs.
+    :param dry_run: only return the names.
     """
     removed = []
     for path in sorted(folder.glob("*.ckpt*")):
         with suppress(FileNotFoundError):  # its training has ended in this very moment
-            if path.is_file() and path.stat().st_mtime < (now - KEPT).timestamp():
-                path.unlink()
+            if path.is_file() and path.stat().st_mtime < (now - kept).timestamp():
+                if not dry_run:
+                    path.unlink()
                 removed.append(path.name)
     return removed

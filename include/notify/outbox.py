@@ -1,82 +1,115 @@
 """The outbox: a message is stored first, then delivered to each channel on its own.
 
-Whatever one channel does, the others and the work that caused the message go on. Delivery is "at least
-once" in one narrow case only: when the process dies between a channel's acceptance and its recording.
+Whatever one channel does, the others and the work that caused the message go on. In a channel nothing overtakes an
+older message. A message is sent twice in these cases only: a service accepts it and its answer does not arrive, or the
+process dies between a channel's acceptance and the note of it.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import uuid
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from include.errors import BadInputError
+from include.errors import BadInputError, ServiceUnavailableError
+from include.notify.attempt import DEADLINE_S, Outcome, Sender
+from include.notify.channel_round import Round
+from include.notify.channel_state import ChannelStates, outbox_access
 from include.notify.message import Message
-from include.notify.scrub import scrub
 from include.store.collections import OUTBOX
-from include.store.outage import mongo_outage
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from include.notify.receipts import Receipts
+
 log = logging.getLogger(__name__)
 
-Sender = Callable[[Message], object]
-"""Delivers one message or raises; its answer is ignored."""
-
 CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-CLAIM = timedelta(minutes=5)
-"""How long a delivery may take before another worker may take it over."""
-MAX_ATTEMPTS = 20
-"""Then a channel gives a message up: `gave_up`, with the last error."""
-FAILURES_IN_A_ROW = 3
-"""After so many, a channel is left alone until the next call: it is down, and each attempt may take seconds."""
+EXPIRES_AFTER = timedelta(hours=72)
+BUDGET_S = 15.0
+"""No attempt is begun later: the last one ends within 27 s of the message."""
+FINAL = ("delivered", "refused", "expired")
 
 
 @dataclass
 class DeliveryReport:
-    """What one round of deliveries did: channel -> how many messages; errors in words."""
+    """What one round of deliveries did: channel -> how many messages; errors in words.
+
+    :param outcomes: (dedupe key, channel) -> the outcome of the last attempt, also where it could not be recorded.
+    :param outage: the error for which MongoDB could not be used, None when all went well.
+    """
 
     delivered: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    expired: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    outage: Exception | None = None
+
+    def add(self, channel: str, key: str, outcome: Outcome) -> None:
+        """Count an attempt."""
+        counts = {"delivered": self.delivered, "refused": self.refused}.get(outcome.state, self.failed)
+        counts[channel] = counts.get(channel, 0) + 1
+        self.outcomes[key, channel] = outcome
+        if outcome.error is not None:
+            self.errors.append(f"{channel}: {outcome.error}")
 
 
-def outbox_document(message: Message, channels: Sequence[str]) -> dict[str, Any]:
+def outbox_document(message: Message, channels: Sequence[str], queued_at: datetime | None = None) -> dict[str, Any]:
     """Return the message as it is stored, nothing delivered yet; `_id` is its dedupe key.
 
+    :param queued_at: since when it waits, aware; now when omitted.
     :raises BadInputError: for a channel name that is not lower-case letters, digits and `_`.
     """
     for channel in channels:
         if not CHANNEL_NAME.fullmatch(channel):
             raise BadInputError(f"{channel!r} is no channel name; use lower-case letters, digits and _")
-    fresh = {"state": "pending", "attempts": 0, "error": None, "delivered_at": None, "claimed_until": None}
     return {
         "_id": message.dedupe_key,
         **message.to_dict(),
         "state": "pending" if channels else "stored",
-        "channels": {channel: dict(fresh) for channel in channels},
+        "queued_at": queued_at or datetime.now(UTC),
+        "channels": {channel: _fresh() for channel in channels},
     }
 
 
+def _fresh() -> dict[str, Any]:
+    return {"state": "pending", "attempts": 0, "error": None, "delivered_at": None}
+
+
 class Outbox:
-    """Messages in MongoDB, with the state of each channel: pending, sending, delivered or gave_up.
+    """Messages in MongoDB, with the state of each channel: pending, delivered, refused or expired.
 
     :param now: returns aware UTC; replaced in tests.
+    :param receipts: notes of what was accepted and could not be recorded.
+    :param expires_after: what a channel has not taken by then is given up for it.
 
-    Methods raise :class:`include.errors.ServiceUnavailableError` while MongoDB is away.
+    Methods raise :class:`include.errors.ServiceUnavailableError` while MongoDB is away, but for `deliver_due`.
     """
 
-    def __init__(self, db: Database[dict[str, Any]], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        db: Database[dict[str, Any]],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        receipts: Receipts | None = None,
+        expires_after: timedelta = EXPIRES_AFTER,
+    ) -> None:
         self._messages = db[OUTBOX]
+        self._states = ChannelStates(db, now)
         self._now = now
+        self._receipts = receipts
+        self._expires_after = expires_after
 
     def put(self, message: Message, channels: Sequence[str]) -> bool:
         """Keep the message for these channels; return whether it is new.
@@ -86,9 +119,9 @@ class Outbox:
 
         :raises BadInputError: for an impossible channel name.
         """
-        document = outbox_document(message, channels)
+        document = outbox_document(message, channels, self._now())
         key = document.pop("_id")
-        with mongo_outage(f"putting the message {message.title!r:.80} into the outbox"):
+        with outbox_access(f"putting the message {message.title!r:.80} into the outbox"):
             try:
                 answer = self._messages.update_one({"_id": key}, {"$setOnInsert": document}, upsert=True)
                 is_new = answer.upserted_id is not None
@@ -104,86 +137,116 @@ class Outbox:
 
     def states(self, dedupe_key: str) -> dict[str, str]:
         """Return the state of each channel of one message; empty when there is no such message."""
-        with mongo_outage("reading the outbox"):
+        with outbox_access("reading the outbox"):
             found = self._messages.find_one({"_id": dedupe_key}, {"channels": 1})
         return {channel: state["state"] for channel, state in found["channels"].items()} if found else {}
 
-    def deliver_now(self, senders: Mapping[str, Sender], limit: int = 100) -> DeliveryReport:
-        """Try every pending message once on each channel for which there is a sender.
+    def waits(self, dedupe_key: str, channel: str) -> bool:
+        """Return whether a message still waits for a channel."""
+        with outbox_access("reading the outbox"):
+            return self._messages.count_documents({"_id": dedupe_key, f"channels.{channel}.state": "pending"}) > 0
 
-        Messages that failed least often go first, then the oldest, so that one that a channel always refuses
-        does not hold up the others.
+    def next_waiting(self, channel: str) -> dict[str, Any] | None:
+        """Return the oldest message that waits for the channel."""
+        with outbox_access("reading the outbox"):
+            return self._messages.find_one(
+                {"state": "pending", f"channels.{channel}.state": "pending"}, sort=[("created_at", 1)]
+            )
+
+    def deliver_due(
+        self,
+        senders: Mapping[str, Sender],
+        limit: int = 100,
+        *,
+        until: str | None = None,
+        hurry: bool = False,
+        budget_s: float = BUDGET_S,
+    ) -> DeliveryReport:
+        """Deliver what is due to each channel for which there is a sender, all channels at the same time.
+
+        A channel's messages go in order, the oldest first; the first failure ends the channel's turn, and the channel
+        is left alone for a while that grows from failure to failure. A refused message lets the next one pass.
+        What has waited too long expires. A channel that another worker delivers to is left to that one.
 
         :param limit: at most so many messages per channel.
+        :param until: dedupe key of a message: stop once it is settled, and wait for a worker that is before us.
+        :param hurry: try also a channel that is left alone after a failure, unless the service has asked for it.
+        :param budget_s: seconds after which no attempt is begun.
+        :return: the report; while MongoDB is away it says so in `outage` instead of raising.
         """
         report = DeliveryReport()
-        started = self._now()
-        for channel, sender in senders.items():
-            in_a_row = 0
-            for _ in range(limit):
-                claim = self._claim(channel, started)
-                if claim is None:
-                    break
-                error = self._deliver(channel, sender, claim)
-                counts = report.delivered if error is None else report.failed
-                counts[channel] = counts.get(channel, 0) + 1
-                in_a_row = 0 if error is None else in_a_row + 1
-                if error is not None:
-                    report.errors.append(f"{channel}: {error}")
-                if in_a_row >= FAILURES_IN_A_ROW:
-                    break
+        try:
+            self._expire(report)
+        except (ServiceUnavailableError, PyMongoError) as error:
+            report.outage = error
+            return report
+        end = time.monotonic() + budget_s
+        rounds = [
+            Round(channel, sender, self, self._states, self._receipts, self._now, limit, until, hurry, end)
+            for channel, sender in senders.items()
+        ]
+        threads = [threading.Thread(target=each.run, name=f"outbox-{each.channel}", daemon=True) for each in rounds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:  # daemons: what hangs beyond all time-outs is left behind, not waited for
+            thread.join(max(0.0, end + DEADLINE_S + 1 - time.monotonic()))
+        for each in rounds:
+            for key, outcome in list(each.outcomes):
+                report.add(each.channel, key, outcome)
+            report.outage = report.outage or each.outage
         return report
 
-    def _claim(self, channel: str, started: datetime) -> dict[str, Any] | None:
-        """Take one message that this round has not tried yet; nobody else gets it meanwhile."""
-        now = self._now()
-        at = f"channels.{channel}"
-        waiting = {
-            "$or": [{f"{at}.state": "pending"}, {f"{at}.state": "sending", f"{at}.claimed_until": {"$lte": now}}]
-        }
-        untried = {"$or": [{f"{at}.tried_at": {"$exists": False}}, {f"{at}.tried_at": {"$lt": started}}]}
-        with mongo_outage("taking a message from the outbox"):
-            return self._messages.find_one_and_update(
-                {"state": "pending", "$and": [waiting, untried]},
-                {
-                    "$set": {
-                        f"{at}.state": "sending",
-                        f"{at}.claim": uuid.uuid4().hex,
-                        f"{at}.claimed_until": now + CLAIM,
-                        f"{at}.tried_at": now,
-                    },
-                    "$inc": {f"{at}.attempts": 1},
-                },
-                sort=[(f"{at}.attempts", 1), ("created_at", 1)],
-                return_document=ReturnDocument.AFTER,
+    def record(self, document: Mapping[str, Any], channel: str, outcome: Outcome) -> None:
+        """Record what came of an attempt, unless the channel is settled for this message already."""
+        at, now = f"channels.{channel}", self._now()
+        changes: dict[str, Any] = {f"{at}.state": outcome.state, f"{at}.error": outcome.error, f"{at}.tried_at": now}
+        if outcome.remark:
+            changes[f"{at}.remark"] = outcome.remark
+        if outcome.state == "delivered":
+            changes[f"{at}.delivered_at"] = now
+        self._settle(document["_id"], channel, outcome.state, changes, {f"{at}.attempts": 1})
+
+    def _expire(self, report: DeliveryReport) -> None:
+        """Give up, channel by channel, what has waited too long; also for channels that nobody sends to any more."""
+        late = self._now() - self._expires_after
+        hours = self._expires_after.total_seconds() / 3600
+        with outbox_access("looking for expired messages"):
+            expired = list(
+                self._messages.find({"state": "pending", "queued_at": {"$lte": late}}, {"channels": 1, "title": 1})
             )
+        for document in expired:
+            for channel, state in document["channels"].items():
+                if state["state"] != "pending":
+                    continue
+                error = f"given up after {hours:g} h; the last error: {state['error'] or 'none, it was never tried'}"
+                changes = {f"channels.{channel}.state": "expired", f"channels.{channel}.error": error}
+                if self._settle(document["_id"], channel, "expired", changes, {}):
+                    report.expired[channel] = report.expired.get(channel, 0) + 1
+                    log.error("message %r was not delivered to %s: %s", document["title"], channel, error)
 
-    def _deliver(self, channel: str, sender: Sender, claimed: dict[str, Any]) -> str | None:
-        state = claimed["channels"][channel]
-        try:
-            sender(Message.from_dict(claimed))
-        except Exception as failure:  # noqa: BLE001 - a channel may fail in any way and must hurt nobody else
-            error = scrub(f"{type(failure).__name__}: {failure}")[:500]
-            log.warning("message %r could not be delivered to %s: %s", claimed["title"], channel, error)
-            after = "gave_up" if state["attempts"] >= MAX_ATTEMPTS else "pending"
-            self._record(claimed, channel, {"state": after, "error": error})
-            return error
-        self._record(claimed, channel, {"state": "delivered", "error": None, "delivered_at": self._now()})
-        return None
-
-    def _record(self, claimed: dict[str, Any], channel: str, changes: dict[str, Any]) -> None:
+    def _settle(
+        self, key: str, channel: str, state: str, changes: dict[str, Any], increments: Mapping[str, int]
+    ) -> bool:
         at = f"channels.{channel}"
-        fields = {f"{at}.{name}": value for name, value in {**changes, "claimed_until": None}.items()}
-        with mongo_outage(f"recording a delivery to {channel}"):
+        if state in ("refused", "expired"):
+            changes = {**changes, f"{at}.given_up_at": self._now(), "unsaid": True}
+        update: dict[str, Any] = {"$set": changes}
+        if increments:
+            update["$inc"] = dict(increments)
+        with outbox_access(f"recording a delivery to {channel}"):
             after = self._messages.find_one_and_update(
-                {"_id": claimed["_id"], f"{at}.claim": claimed["channels"][channel]["claim"]},
-                {"$set": fields},
+                {"_id": key, f"{at}.state": "pending"},
+                update,
+                projection={"channels": 1},
                 return_document=ReturnDocument.AFTER,
             )
-            states = {state["state"] for state in after["channels"].values()} if after else set()
-            if states and states <= {"delivered", "gave_up"}:
+            if after is None:
+                return False
+            states = {each["state"] for each in after["channels"].values()}
+            if states <= set(FINAL):
                 # Only while no channel was added meanwhile, else its message would never be picked up.
                 self._messages.update_one(
-                    {"_id": claimed["_id"], "channels": after["channels"] if after else None},
-                    {"$set": {"state": "failed" if "gave_up" in states else "delivered"}},
+                    {"_id": key, "channels": after["channels"]},
+                    {"$set": {"state": "delivered" if states == {"delivered"} else "failed"}},
                 )
+        return True

@@ -55,11 +55,14 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def scrub(text: str) -> str:
-    """Return the text with every secret that is recognised replaced by `***`.
+    """Return the text with every secret that is recognised replaced by `***`, and half characters by `?`.
+
+    A half character (a lone surrogate, as in the name of a file that is not UTF-8) can be neither stored nor sent.
 
     >>> scrub("POST mongodb://ops:hunter2@db/ failed")
     'POST mongodb://***@db/ failed'
     """
+    text = text.encode("utf-8", "replace").decode()
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text

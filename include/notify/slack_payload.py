@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.notify.fit import fit, printable
 from include.notify.message import EMOJI, Message, Severity
 
 COLOURS = {
@@ -22,45 +23,34 @@ MAX_FIELDS = 20
 SHORT_VALUE = 40
 """A value up to this length shares its line with the next one."""
 
-ELLIPSIS = "…"
+ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+"""Slack's three control characters; without a bare `<` no `<!channel>` calls anybody."""
 
 
 def slack_payload(message: Message) -> dict[str, Any]:
-    """Return the body to post; all texts are escaped and no longer than Slack takes."""
+    """Return the body to post; all texts are escaped, no longer than Slack takes, and shown as they are."""
     fields = [
         {
-            "title": fit(name, MAX_TITLE),
-            "value": fit(value, MAX_FIELD_VALUE),
+            "title": escaped(name, MAX_TITLE),
+            "value": escaped(value, MAX_FIELD_VALUE),
             "short": len(value) <= SHORT_VALUE,
         }
         for name, value in list(message.fields.items())[:MAX_FIELDS]
     ]
-    title = fit(f"{EMOJI[message.severity]} {message.title}", MAX_TITLE)
+    title = escaped(f"{EMOJI[message.severity]} {message.title}", MAX_TITLE)
     attachment = {
         "color": COLOURS[message.severity],
         "fallback": title,
         "title": title,
-        "text": fit(message.body, MAX_TEXT),
+        "text": escaped(message.chat or message.body, MAX_TEXT),
         "fields": fields,
+        "mrkdwn_in": [],  # no field: an error's text is not Slack's markup
         "footer": FOOTER,
         "ts": int(message.created_at.timestamp()),
     }
     return {"attachments": [attachment]}
 
 
-def fit(text: str, limit: int) -> str:
-    """Return the text with Slack's three control characters escaped, cut to `limit` characters with an ellipsis.
-
-    It is cut before an escape sequence, never inside one.
-    """
-    pieces = [{"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character) for character in text]
-    if sum(map(len, pieces)) <= limit:
-        return "".join(pieces)
-    kept: list[str] = []
-    room = limit - len(ELLIPSIS)
-    for piece in pieces:
-        if len(piece) > room:
-            break
-        kept.append(piece)
-        room -= len(piece)
-    return "".join(kept).rstrip() + ELLIPSIS
+def escaped(text: str, limit: int) -> str:
+    """Return the text with Slack's control characters escaped, at most `limit` characters."""
+    return fit((ESCAPED.get(character, character) for character in printable(text)), limit)

@@ -213,6 +213,8 @@ def bundle(environment: Bundle) -> Bundle:
         collections.GPT4_COSTS,
         collections.GPT4_ANALYSIS_HISTORY,
         collections.MODEL_SCORES,
+        collections.GPT4_SWITCH,
+        collections.OUTBOX_CHANNELS,
     ):
         environment.db[name].delete_many({})
     return environment

@@ -1,61 +1,23 @@
-"""The outbox on a real MongoDB: once per key, each channel for itself, never twice to the same channel."""
+"""The outbox on a real MongoDB: once per key, each channel for itself, in order, never twice to the same channel."""
 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import pymongo
 import pytest
-from pymongo.database import Database
 
-from include.errors import BadInputError, ServiceUnavailableError
-from include.notify.deliver import deliver
-from include.notify.message import Message, Severity
-from include.notify.outbox import MAX_ATTEMPTS, Outbox
-from include.settings import Settings
+from include.errors import BadInputError
+from include.notify.channel_state import LONGEST_BACKOFF_S, ChannelStates, backoff_s
+from include.notify.errors import ChannelBusyError, RefusedMessageError
+from include.notify.message import Message
+from include.notify.outbox import Outbox
+from include.notify.receipts import Receipts
 from include.store.collections import OUTBOX
-from include.store.spool import Spool
-from sandbox.mongod import free_port
-
-Db = Database[dict[str, Any]]
-NOW = datetime(2025, 11, 22, 1, 0, tzinfo=UTC)
-
-
-class Channel:
-    """A channel that keeps what it gets, and fails as long as it is broken."""
-
-    def __init__(self, broken: bool = False) -> None:
-        self.got: list[str] = []
-        self.tried: list[str] = []
-        self.broken = broken
-
-    def __call__(self, message: Message) -> None:
-        self.tried.append(message.title)
-        if self.broken:
-            raise ConnectionError("https://hooks.slack.com/services/T0/B0/hunter2 is away")
-        self.got.append(message.title)
-
-
-def message(number: int = 1) -> Message:
-    return Message(
-        Severity.WARNING,
-        f"message {number}",
-        "body",
-        f"key-{number}",
-        {"Trades": "47"},
-        NOW + timedelta(minutes=number),
-    )
-
-
-def channel_state(db: Db, number: int = 1, channel: str = "slack") -> dict[str, Any]:
-    stored = db[OUTBOX].find_one({"dedupe_key": f"key-{number}"})
-    assert stored is not None
-    state: dict[str, Any] = stored["channels"][channel]
-    return state
+from tests.notify.channel import Channel, Clock, Db, channel_state, message, stored
 
 
 def test_message_is_kept_once_and_delivered_once(db: Db) -> None:
@@ -63,116 +25,214 @@ def test_message_is_kept_once_and_delivered_once(db: Db) -> None:
     assert outbox.put(message(), ["slack"])
     assert not outbox.put(message(), ["slack"])
     for _ in range(3):
-        outbox.deliver_now({"slack": slack})
+        outbox.deliver_due({"slack": slack})
         outbox.put(message(), ["slack"])
     assert slack.got == ["message 1"]
     assert db[OUTBOX].count_documents({}) == 1
-    stored = db[OUTBOX].find_one()
-    assert stored is not None
-    assert stored["state"] == "delivered"
+    assert stored(db)["state"] == "delivered"
     assert channel_state(db)["delivered_at"] is not None
 
 
 @pytest.mark.critical
 def test_broken_channel_hurts_nobody_and_is_tried_again(db: Db) -> None:
-    outbox, slack, mail = Outbox(db), Channel(broken=True), Channel()
-    outbox.put(message(), ["slack", "mail"])
-    report = outbox.deliver_now({"slack": slack, "mail": mail})
+    clock = Clock()
+    outbox, slack, mail = Outbox(db, clock), Channel(broken=True), Channel()
+    outbox.put(message(), ["slack", "email"])
+    report = outbox.deliver_due({"slack": slack, "email": mail})
     assert mail.got == ["message 1"]
-    assert (report.delivered, report.failed) == ({"mail": 1}, {"slack": 1})
+    assert (report.delivered, report.failed) == ({"email": 1}, {"slack": 1})
     state = channel_state(db)
     assert (state["state"], state["attempts"]) == ("pending", 1)
     assert "ConnectionError" in state["error"]
-    assert "hunter2" not in str(state) + str(report)
+    assert "hunter2" not in str(list(db["outbox"].find())) + str(list(db["outbox_channels"].find())) + str(report)
     slack.broken = False
-    outbox.deliver_now({"slack": slack, "mail": mail})
+    clock.move(backoff_s(1))
+    outbox.deliver_due({"slack": slack, "email": mail})
     assert (slack.got, mail.got) == (["message 1"], ["message 1"])
     assert channel_state(db)["error"] is None
-    assert outbox.states("key-1") == {"slack": "delivered", "mail": "delivered"}
-
-
-def test_each_message_is_tried_once_per_round(db: Db) -> None:
-    outbox, slack = Outbox(db), Channel(broken=True)
-    outbox.put(message(), ["slack"])
-    outbox.deliver_now({"slack": slack})
-    assert slack.tried == ["message 1"]
+    assert outbox.states("key-1") == {"slack": "delivered", "email": "delivered"}
 
 
 def test_oldest_message_goes_first(db: Db) -> None:
     outbox, slack = Outbox(db), Channel()
     for number in (3, 1, 2):
         outbox.put(message(number), ["slack"])
-    outbox.deliver_now({"slack": slack})
+    outbox.deliver_due({"slack": slack})
     assert slack.got == ["message 1", "message 2", "message 3"]
 
 
-def test_channel_that_is_down_is_left_alone_after_three_failures(db: Db) -> None:
-    outbox, slack = Outbox(db), Channel(broken=True)
-    for number in range(10):
-        outbox.put(message(number), ["slack"])
-    outbox.deliver_now({"slack": slack})
-    assert len(slack.tried) == 3
+@pytest.mark.critical
+def test_nothing_overtakes_a_message_that_fails(db: Db) -> None:
+    clock, got, broken = Clock(), [], {"message 1"}
+    outbox = Outbox(db, clock)
 
-
-def test_message_that_is_always_refused_does_not_hold_up_the_others(db: Db) -> None:
-    outbox = Outbox(db)
-    got = []
-
-    def picky(sent: Message) -> None:
-        if sent.title in ("message 0", "message 1", "message 2"):
-            raise ValueError("invalid_payload")
+    def moody(sent: Message) -> None:
+        if sent.title in broken:
+            raise ConnectionError("away")
         got.append(sent.title)
 
-    for number in range(6):
+    for number in range(3):
         outbox.put(message(number), ["slack"])
-    outbox.deliver_now({"slack": picky})
-    assert got == []
-    outbox.deliver_now({"slack": picky})
-    assert got == ["message 3", "message 4", "message 5"]
+    outbox.deliver_due({"slack": moody})
+    clock.move(LONGEST_BACKOFF_S)
+    outbox.deliver_due({"slack": moody})
+    assert got == ["message 0"]
+    broken.clear()
+    clock.move(LONGEST_BACKOFF_S)
+    outbox.deliver_due({"slack": moody})
+    assert got == ["message 0", "message 1", "message 2"]
 
 
-def test_message_is_given_up_after_many_attempts(db: Db) -> None:
-    outbox, slack = Outbox(db), Channel(broken=True)
+@pytest.mark.critical
+def test_refused_message_is_given_up_and_lets_the_others_pass(db: Db) -> None:
+    outbox, got = Outbox(db), []
+
+    def picky(sent: Message) -> None:
+        if sent.title == "message 1":
+            raise RefusedMessageError("invalid_payload")
+        got.append(sent.title)
+
+    for number in range(3):
+        outbox.put(message(number), ["slack"])
+    report = outbox.deliver_due({"slack": picky})
+    assert got == ["message 0", "message 2"]
+    assert (report.refused, report.failed) == ({"slack": 1}, {})
+    assert (channel_state(db)["state"], stored(db)["state"]) == ("refused", "failed")
+
+
+def test_a_failing_channel_is_left_alone_for_longer_and_longer(db: Db) -> None:
+    clock = Clock()
+    outbox, slack = Outbox(db, clock), Channel(broken=True)
     outbox.put(message(), ["slack"])
-    for _ in range(MAX_ATTEMPTS + 3):
-        outbox.deliver_now({"slack": slack})
-    assert len(slack.tried) == MAX_ATTEMPTS
-    assert channel_state(db)["state"] == "gave_up"
-    stored = db[OUTBOX].find_one()
-    assert stored is not None
-    assert stored["state"] == "failed"
+    for tries, wait_s in enumerate((10, 20, 40, 80, 160, 300, 300), start=1):
+        outbox.deliver_due({"slack": slack})
+        assert len(slack.tried) == tries
+        clock.move(wait_s - 1)
+        outbox.deliver_due({"slack": slack})
+        assert len(slack.tried) == tries
+        clock.move(1)
+    slack.broken = False
+    outbox.deliver_due({"slack": slack})
+    slack.broken = True
+    outbox.put(message(2), ["slack"])
+    outbox.deliver_due({"slack": slack})
+    clock.move(10)
+    outbox.deliver_due({"slack": slack})
+    assert slack.tried[-2:] == ["message 2", "message 2"]
+
+
+def test_who_is_in_a_hurry_tries_a_channel_that_is_left_alone_but_not_one_that_asked_for_it(db: Db) -> None:
+    clock = Clock()
+    outbox, slack = Outbox(db, clock), Channel(broken=True)
+    outbox.put(message(), ["slack"])
+    outbox.deliver_due({"slack": slack})
+    outbox.deliver_due({"slack": slack}, hurry=True)
+    assert len(slack.tried) == 2
+
+    def busy(_: Message) -> None:
+        slack.tried.append("busy")
+        raise ChannelBusyError("429", retry_after_s=50)
+
+    outbox.deliver_due({"slack": busy}, hurry=True)
+    slack.broken = False
+    clock.move(49)
+    outbox.deliver_due({"slack": slack}, hurry=True)
+    assert slack.got == []
+    clock.move(1)
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 1"]
+
+
+def test_a_short_wait_that_the_service_asks_for_is_waited_for(db: Db) -> None:
+    outbox, tried = Outbox(db), []
+
+    def busy_once(sent: Message) -> None:
+        tried.append(sent.title)
+        if len(tried) == 1:
+            raise ChannelBusyError("429", retry_after_s=0.05)
+
+    outbox.put(message(), ["slack"])
+    outbox.deliver_due({"slack": busy_once}, until="key-1")
+    assert outbox.states("key-1") == {"slack": "delivered"}
+    assert len(tried) == 2
+
+
+@pytest.mark.critical
+def test_message_expires_once_and_that_is_counted(db: Db) -> None:
+    clock = Clock()
+    outbox, slack, mail = Outbox(db, clock, expires_after=timedelta(hours=72)), Channel(broken=True), Channel()
+    outbox.put(message(), ["slack", "email", "removed"])
+    outbox.deliver_due({"slack": slack, "email": mail})
+    clock.move(72 * 3600 - 1)
+    assert outbox.deliver_due({"slack": slack}).expired == {}
+    clock.move(1)
+    assert outbox.deliver_due({"slack": slack}).expired == {"slack": 1, "removed": 1}
+    assert outbox.deliver_due({"slack": slack}).expired == {}
+    assert outbox.states("key-1") == {"slack": "expired", "email": "delivered", "removed": "expired"}
+    assert "ConnectionError" in channel_state(db)["error"]
+    assert "never tried" in channel_state(db, channel="removed")["error"]
+    assert stored(db)["state"] == "failed"
+
+
+def test_message_about_a_day_long_past_does_not_expire_at_once(db: Db) -> None:
+    clock = Clock()
+    outbox, slack = Outbox(db, clock), Channel()
+    outbox.put(message(created_at=clock.now - timedelta(days=30)), ["slack"])
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 1"]
 
 
 def test_channel_without_a_sender_waits_for_one(db: Db) -> None:
     outbox, slack, mail = Outbox(db), Channel(), Channel()
-    outbox.put(message(), ["slack", "mail"])
-    outbox.deliver_now({"slack": slack})
-    assert outbox.states("key-1") == {"slack": "delivered", "mail": "pending"}
-    outbox.deliver_now({"slack": slack, "mail": mail})
+    outbox.put(message(), ["slack", "email"])
+    outbox.deliver_due({"slack": slack})
+    assert outbox.states("key-1") == {"slack": "delivered", "email": "pending"}
+    outbox.deliver_due({"slack": slack, "email": mail})
     assert (slack.got, mail.got) == (["message 1"], ["message 1"])
 
 
 def test_channel_added_later_gets_the_message_and_the_others_do_not_get_it_again(db: Db) -> None:
     outbox, slack, mail = Outbox(db), Channel(), Channel()
     outbox.put(message(), ["slack"])
-    outbox.deliver_now({"slack": slack})
-    outbox.put(message(), ["slack", "mail"])
-    outbox.deliver_now({"slack": slack, "mail": mail})
+    outbox.deliver_due({"slack": slack})
+    outbox.put(message(), ["slack", "email"])
+    outbox.deliver_due({"slack": slack, "email": mail})
     assert (slack.got, mail.got) == (["message 1"], ["message 1"])
 
 
-def test_many_workers_deliver_each_message_once(db: Db) -> None:
-    slack, start = Channel(), threading.Barrier(8)
-    for number in range(25):
+@pytest.mark.critical
+def test_many_workers_deliver_each_message_once_and_in_order(db: Db) -> None:
+    slack, start = Channel(), threading.Barrier(6)
+    for number in range(20):
         Outbox(db).put(message(number), ["slack"])
 
     def work(_: int) -> None:
         start.wait()
-        Outbox(db).deliver_now({"slack": slack})
+        Outbox(db).deliver_due({"slack": slack}, until="key-19")
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(8)))
-    assert sorted(slack.got) == sorted(f"message {number}" for number in range(25))
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert slack.got == [f"message {number}" for number in range(20)]
+
+
+def test_worker_that_finds_the_channel_taken_waits_until_its_message_is_settled(db: Db) -> None:
+    outbox, slack, entered, leave = Outbox(db), Channel(), threading.Event(), threading.Event()
+
+    def slow(sent: Message) -> None:
+        entered.set()
+        assert leave.wait(10)
+        slack(sent)
+
+    outbox.put(message(1), ["slack"])
+    first = threading.Thread(target=outbox.deliver_due, args=({"slack": slow},), kwargs={"until": "key-1"})
+    first.start()
+    assert entered.wait(10)
+    outbox.put(message(2), ["slack"])
+    assert outbox.deliver_due({"slack": slack}).delivered == {}  # nobody waits for anything in particular
+    threading.Timer(0.3, leave.set).start()
+    outbox.deliver_due({"slack": slack}, until="key-2")
+    first.join(10)
+    assert slack.got == ["message 1", "message 2"]
 
 
 def test_many_workers_keep_a_message_once(db: Db) -> None:
@@ -187,85 +247,106 @@ def test_many_workers_keep_a_message_once(db: Db) -> None:
     assert db[OUTBOX].count_documents({}) == 1
 
 
-def test_delivery_whose_worker_died_is_taken_over_later_but_not_at_once(db: Db) -> None:
-    now = [NOW]
-    outbox, slack = Outbox(db, lambda: now[0]), Channel()
+def test_channel_whose_worker_died_is_taken_over_later_but_not_at_once(db: Db) -> None:
+    clock = Clock()
+    outbox, slack = Outbox(db, clock), Channel()
     outbox.put(message(), ["slack"])
-
-    def die(_: Message) -> None:
-        raise SystemExit
-
-    with pytest.raises(SystemExit):
-        outbox.deliver_now({"slack": die})
-    now[0] += timedelta(minutes=4)
-    outbox.deliver_now({"slack": slack})
+    assert ChannelStates(db, clock).claim("slack")  # and never released
+    clock.move(29)
+    outbox.deliver_due({"slack": slack})
     assert slack.got == []
-    now[0] += timedelta(minutes=2)
-    outbox.deliver_now({"slack": slack})
+    clock.move(2)
+    outbox.deliver_due({"slack": slack})
     assert slack.got == ["message 1"]
+
+
+def test_worker_that_lost_its_channel_stops_sending(db: Db) -> None:
+    clock = Clock()
+    outbox, got = Outbox(db, clock), []
+
+    def stalled(sent: Message) -> None:
+        got.append(sent.title)
+        clock.move(31)
+        assert ChannelStates(db, clock).claim("slack")  # another worker takes over meanwhile
+
+    for number in range(3):
+        outbox.put(message(number), ["slack"])
+    outbox.deliver_due({"slack": stalled})
+    assert got == ["message 0"]
+    assert outbox.states("key-0") == {"slack": "delivered"}
+
+
+@pytest.mark.critical
+def test_hanging_channel_does_not_delay_the_others(db: Db) -> None:
+    outbox, mail, hangs = Outbox(db), Channel(), threading.Event()
+    mail_got_it = threading.Event()
+
+    def hang(_: Message) -> None:
+        hangs.wait(5)
+
+    def send_mail(sent: Message) -> None:
+        mail(sent)
+        mail_got_it.set()
+
+    outbox.put(message(), ["discord", "email", "slack"])
+    worker = threading.Thread(target=outbox.deliver_due, args=({"discord": hang, "slack": hang, "email": send_mail},))
+    worker.start()
+    assert mail_got_it.wait(4)
+    assert worker.is_alive()
+    hangs.set()
+    worker.join(10)
+
+
+def test_what_was_accepted_but_not_recorded_is_not_sent_again(db: Db, tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path / "receipts")
+    receipts.keep("key-1", "slack")
+    outbox, slack, mail = Outbox(db, receipts=receipts), Channel(), Channel()
+    outbox.put(message(), ["slack", "email"])
+    outbox.deliver_due({"slack": slack, "email": mail})
+    assert outbox.states("key-1") == {"slack": "delivered", "email": "delivered"}
+    assert (slack.got, mail.got) == ([], ["message 1"])
+
+
+def test_old_receipts_are_pruned_and_an_unusable_folder_costs_no_delivery(db: Db, tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path / "receipts")
+    receipts.keep("key-1", "slack")
+    assert (receipts.prune(), receipts.has("key-1", "slack")) == (0, True)
+    time.sleep(0.01)
+    assert (receipts.prune(older_than_s=0), receipts.has("key-1", "slack")) == (1, False)
+    (tmp_path / "file").touch()
+    outbox, slack = Outbox(db, receipts=Receipts(tmp_path / "file" / "receipts")), Channel()
+    outbox.put(message(), ["slack"])
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 1"]
+
+
+def test_stored_message_that_cannot_be_read_is_given_up(db: Db) -> None:
+    outbox, slack = Outbox(db), Channel()
+    outbox.put(message(1), ["slack"])
+    outbox.put(message(2), ["slack"])
+    db[OUTBOX].update_one({"_id": "key-1"}, {"$set": {"severity": "shouting"}})
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 2"]
+    assert channel_state(db)["state"] == "refused"
+
+
+def test_remark_of_a_sender_is_kept_beside_the_delivery(db: Db) -> None:
+    outbox = Outbox(db)
+    outbox.put(message(), ["email"])
+    outbox.deliver_due({"email": lambda _: "not delivered to b@example.com: 550 unknown"})
+    state = channel_state(db, channel="email")
+    assert (state["state"], state["remark"]) == ("delivered", "not delivered to b@example.com: 550 unknown")
 
 
 def test_message_without_channels_is_a_record_only(db: Db) -> None:
     outbox, slack = Outbox(db), Channel()
     outbox.put(message(), [])
-    outbox.deliver_now({"slack": slack})
+    outbox.deliver_due({"slack": slack})
     assert slack.got == []
-    stored = db[OUTBOX].find_one()
-    assert stored is not None
-    assert stored["state"] == "stored"
+    assert stored(db)["state"] == "stored"
 
 
 @pytest.mark.parametrize("channel", ["", "Slack", "a.b", "$x", "a b"])
 def test_impossible_channel_name_is_refused(db: Db, channel: str) -> None:
     with pytest.raises(BadInputError, match="channel name"):
         Outbox(db).put(message(), [channel])
-
-
-def test_deliver_keeps_sends_and_reports_per_channel(db: Db, tmp_path: Path) -> None:
-    settings = Settings(notification_channels=("slack", "mail"), notifications_enabled=True, state_dir=tmp_path)
-    slack = Channel()
-    assert deliver(db, message(), settings, {"slack": slack}) == {"slack": "delivered", "mail": "pending"}
-    assert deliver(db, message(), settings, {"slack": slack}) == {"slack": "delivered", "mail": "pending"}
-    assert slack.got == ["message 1"]
-
-
-def test_switched_off_notifications_are_kept_but_not_sent(db: Db, tmp_path: Path) -> None:
-    settings = Settings(notifications_enabled=False, state_dir=tmp_path)
-    slack = Channel()
-    assert deliver(db, message(), settings, {"slack": slack}) == {}
-    assert slack.tried == []
-    assert db[OUTBOX].count_documents({"state": "stored"}) == 1
-
-
-def test_without_mongodb_the_message_goes_out_and_waits_in_the_spool(tmp_path: Path) -> None:
-    settings = Settings(notification_channels=("slack", "mail"), notifications_enabled=True, state_dir=tmp_path)
-    slack, mail = Channel(), Channel(broken=True)
-    with pymongo.MongoClient[dict[str, Any]](
-        f"mongodb://127.0.0.1:{free_port()}", serverSelectionTimeoutMS=100
-    ) as client:
-        with pytest.raises(ServiceUnavailableError):
-            Outbox(client["away"]).put(message(), ["slack"])
-        states = deliver(client["away"], message(), settings, {"slack": slack, "mail": mail})
-    assert states == {"slack": "delivered", "mail": "pending"}
-    assert slack.got == ["message 1"]
-    spool = Spool(settings.spool_dir)
-    (path,) = spool.pending()
-    waiting = spool.read(path)
-    assert waiting.collection == OUTBOX
-    assert waiting.document["_id"] == waiting.document["dedupe_key"] == "key-1"
-    assert waiting.document["channels"]["slack"]["state"] == "delivered"
-    assert waiting.document["state"] == "pending"
-
-
-def test_spooled_message_is_delivered_to_the_rest_once_it_is_stored(db: Db, tmp_path: Path) -> None:
-    settings = Settings(notification_channels=("slack", "mail"), notifications_enabled=True, state_dir=tmp_path)
-    slack, mail = Channel(), Channel(broken=True)
-    with pymongo.MongoClient[dict[str, Any]](
-        f"mongodb://127.0.0.1:{free_port()}", serverSelectionTimeoutMS=100
-    ) as client:
-        deliver(client["away"], message(), settings, {"slack": slack, "mail": mail})
-    spool = Spool(settings.spool_dir)
-    db[OUTBOX].insert_one(spool.read(spool.pending()[0]).document)
-    mail.broken = False
-    Outbox(db).deliver_now({"slack": slack, "mail": mail})
-    assert (slack.got, mail.got) == (["message 1"], ["message 1"])

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from include.notify.message import Message, Severity
 from include.notify.outbox import Outbox
 from include.notify.slack import SlackSender
-from include.notify.slack_payload import COLOURS, MAX_FIELDS, fit, slack_payload
+from include.notify.slack_payload import COLOURS, MAX_FIELDS, escaped, slack_payload
 from tests.trading.loopback import LoopbackServer, Reply, loopback
 
 NOW = datetime(2025, 11, 22, 1, 0, tzinfo=UTC)
@@ -45,6 +45,7 @@ def test_attachment_has_the_form_that_the_channel_expects() -> None:
             {"title": "Win Rate", "value": "52.3%", "short": True},
             {"title": "Reason", "value": "x" * 50, "short": False},
         ],
+        "mrkdwn_in": [],
         "footer": "Trading Ops",
         "ts": 1763773200,
     }
@@ -83,7 +84,7 @@ def test_endless_texts_are_cut_to_what_slack_takes() -> None:
 
 @given(st.text(alphabet=st.sampled_from("ab<>&é🔴 "), max_size=80), st.integers(10, 60))
 def test_cut_text_fits_and_has_no_broken_escape(text: str, limit: int) -> None:
-    cut = fit(text, limit)
+    cut = escaped(text, limit)
     assert len(cut) <= limit
     bare = cut.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
     assert not set(bare) & set("&<>")
@@ -106,25 +107,17 @@ def test_hook_posts_the_payload_to_the_connection(slack_server: LoopbackServer) 
     assert asked.json() == slack_payload(message())
 
 
-def test_refusing_slack_leaves_the_message_pending_and_shows_no_secret(
+def test_failing_slack_leaves_the_message_pending_and_shows_no_secret(
     slack_server: LoopbackServer, db: Database[dict[str, Any]]
 ) -> None:
-    slack_server.script(Reply(400, b"invalid_payload", "text/html"), Reply(200, b"ok", "text/html"))
+    slack_server.script(Reply(500, b"rollup_error", "text/html"), Reply(200, b"ok", "text/html"))
     outbox = Outbox(db)
     outbox.put(message(), ["slack"])
-    report = outbox.deliver_now({"slack": SlackSender("slack_test")})
+    report = outbox.deliver_due({"slack": SlackSender("slack_test")})
     assert report.failed == {"slack": 1}
-    assert "invalid_payload" in report.errors[0]
+    assert "rollup_error" in report.errors[0]
     assert "hunter2" not in str(report.errors)
     assert outbox.states("key-1") == {"slack": "pending"}
-    outbox.deliver_now({"slack": SlackSender("slack_test")})
+    outbox.deliver_due({"slack": SlackSender("slack_test")}, hurry=True)
     assert outbox.states("key-1") == {"slack": "delivered"}
     assert len(slack_server.asked) == 2
-
-
-def test_missing_connection_is_the_channels_own_failure(db: Database[dict[str, Any]]) -> None:
-    outbox = Outbox(db)
-    outbox.put(message(), ["slack"])
-    report = outbox.deliver_now({"slack": SlackSender("no_such_connection")})
-    assert report.failed == {"slack": 1}
-    assert "no_such_connection" in report.errors[0]

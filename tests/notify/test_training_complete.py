@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from include.notify.deliver import deliver
 from include.notify.message import Severity
 from include.notify.training_complete import training_message
+from include.settings import Settings
+from sandbox.control import Control
+from tests.notify.channel import Db
 
 RESULT: dict[str, Any] = {
     "model_type": "lstm", "symbol": "BTCUSDT", "timeframe": "1h", "task_id": "manual__1", "model_id": "manual__1:lstm",
@@ -56,3 +60,18 @@ def test_tc_async_022_an_edge_is_said() -> None:
     numbers = {**RESULT["training_results"], "edge": True, "skill": 0.05, "skill_interval": [0.01, 0.09]}
     message = training_message({**RESULT, "training_results": numbers})
     assert "Skill +5.0 points (95 % interval +1.0 to +9.0): an edge is shown" in message.body
+
+
+def test_tc_async_022_the_completed_training_arrives_as_a_mail(db: Db, channels: Settings, control: Control) -> None:
+    states = deliver(db, training_message(RESULT), channels)
+    assert states["email"] == "delivered"
+    (received,) = control.messages("smtp")
+    mail = received["payload"]
+    assert mail["rcpt_to"] == ["admin@example.invalid"]
+    assert mail["subject"] == "[INFO] Training of LSTM BTCUSDT 1h complete: accuracy 70.3%, deployed"
+    for form in (mail["text"], mail["html"]):
+        assert "Accuracy 70.3% on 142 unseen bars, baseline 71.1%" in form
+        assert "no edge shown" in form
+        assert "manual__1:lstm" in form
+    deliver(db, training_message(RESULT), channels)
+    assert len(control.messages("smtp")) == 1
