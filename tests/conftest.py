@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 SHARED = ("tests/chain", "tests/watch")
 """Folders whose files share one running Airflow each."""
+LONG = (*SHARED, "tests/ml/test_honesty.py", "tests/ops/test_embedded_slow.py", "tests/health", "tests/ml")
+"""What takes longest begins first, so that nobody works alone at the end."""
 
 pytest_plugins = ["tests.fixtures_sandbox"]
 
@@ -29,6 +31,15 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((room for room in SHARED if nodeid.startswith(f"{room}/")), super()._split_scope(nodeid))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first; xdist is told to keep this order (`--no-loadscope-reorder`)."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

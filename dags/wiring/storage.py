@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,11 @@ def keep(context: Mapping[str, Any], collection: str, document: Mapping[str, Any
     """
     from include.settings import get_settings
     from include.store.durable import keep_result, spool_of
-    from include.store.mongo import get_database
 
     # No `database()`: making the indexes needs MongoDB, and a result must be kept without it.
     run_id = str(context["run_id"])
     try_number = int(context["ti"].try_number)
-    return keep_result(get_database(), spool_of(get_settings()), collection, run_id, document, try_number)
+    return keep_result(_usable_database(), spool_of(get_settings()), collection, run_id, document, try_number)
 
 
 def stored_by_now(db: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
@@ -46,8 +46,6 @@ def stored_by_now(db: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 
 def free_claims(context: Mapping[str, Any]) -> None:
     """Give back what the run has claimed; while MongoDB is away that is left to the DAG `sweep_leases`."""
-    import logging
-
     import pymongo
 
     from dags.wiring.runtime import database, owner_of
@@ -70,6 +68,16 @@ def keep_row(collection: str, document: Mapping[str, Any]) -> Kept:
     """
     from include.settings import get_settings
     from include.store.durable import keep_once, spool_of
+
+    return keep_once(_usable_database(), spool_of(get_settings()), collection, document)
+
+
+def _usable_database() -> Database[dict[str, Any]] | None:
+    """Return the database without asking it anything, or None where not even its address can be read."""
     from include.store.mongo import get_database
 
-    return keep_once(get_database(), spool_of(get_settings()), collection, document)
+    try:
+        return get_database()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the connection, the result must not be lost
+        logging.getLogger(__name__).error("mongo_default is not usable: %s: %s", type(error).__name__, error)
+        return None

@@ -30,6 +30,7 @@ Kept = Literal["stored", "spooled"]
 BYTES_PER_MB = 10**6
 TIMEOUT_S = 6.0
 """For storing one document, the driver's retries included: a MongoDB that takes longer is away."""
+NOT_USABLE = "the connection mongo_default is not usable"
 
 
 def spool_of(settings: Settings) -> Spool:
@@ -38,7 +39,7 @@ def spool_of(settings: Settings) -> Spool:
 
 
 def keep_result(
-    db: Database[dict[str, Any]],
+    db: Database[dict[str, Any]] | None,
     spool: Spool,
     collection: str,
     task_id: str,
@@ -47,11 +48,14 @@ def keep_result(
 ) -> Kept:
     """Store a run's result as :func:`~include.store.results.store_result` does, or spool it while MongoDB is away.
 
+    :param db: None when the connection itself is not usable: then it is spooled at once.
     :raises FencedError: when a newer try has written already; nothing is kept then.
     :raises BadInputError: for a number, time or type that cannot be stored; the message names its path.
     :raises TransientError: when the spool cannot keep it either; nothing is kept then.
     """
     whole = result_document(task_id, document, try_number)
+    if db is None:
+        return _spooled(spool, collection, whole, NOT_USABLE)
     try:
         with pymongo.timeout(TIMEOUT_S):
             write_result(db, collection, whole)
@@ -60,13 +64,15 @@ def keep_result(
     return "stored"
 
 
-def keep_once(db: Database[dict[str, Any]], spool: Spool, collection: str, document: Mapping[str, Any]) -> Kept:
+def keep_once(db: Database[dict[str, Any]] | None, spool: Spool, collection: str, document: Mapping[str, Any]) -> Kept:
     """Insert a row that never changes, unless one with its `_id` is there; spool it while MongoDB is away.
 
     :raises BadInputError: for a document without `_id`, or one that cannot be stored.
     :raises TransientError: when the spool cannot keep it either; nothing is kept then.
     """
     whole = storable(document)
+    if db is None:
+        return _spooled(spool, collection, whole, NOT_USABLE)
     try:
         with pymongo.timeout(TIMEOUT_S):
             insert_absent(db, collection, whole)
@@ -90,7 +96,7 @@ def insert_absent(db: Database[dict[str, Any]], collection: str, document: Mappi
     return True
 
 
-def _spooled(spool: Spool, collection: str, whole: Mapping[str, Any], error: Exception) -> Kept:
+def _spooled(spool: Spool, collection: str, whole: Mapping[str, Any], error: Exception | str) -> Kept:
     path = spool.append(collection, whole)
     log.warning("%s of %s waits in %s until MongoDB is back: %s", whole["_id"], collection, path.name, error)
     return "spooled"

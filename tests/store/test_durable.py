@@ -42,6 +42,14 @@ def test_a_result_is_stored_or_waits_on_disk(db: Db, spool: Spool) -> None:
     assert found == {"run-1": (1, "run-1", 1), "run-2": (2, "run-2", 1)}
 
 
+def test_without_a_usable_connection_it_waits_on_disk(db: Db, spool: Spool) -> None:
+    assert keep_result(None, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
+    assert keep_once(None, spool, HISTORY, {"_id": "order-1"}) == "spooled"
+    replay(spool, db)
+    assert [row["_id"] for row in db[REPORTS].find()] == ["run-1"]
+    assert [row["_id"] for row in db[HISTORY].find()] == ["order-1"]
+
+
 def test_a_fenced_try_is_refused_and_not_spooled(db: Db, spool: Spool) -> None:
     store_result(db, REPORTS, "run", {"n": 2}, 2)
     with pytest.raises(FencedError):
