@@ -1,8 +1,7 @@
 # `make` alone lists the targets. Everything sets itself up; nothing is written outside this folder.
 
 PYTHON_IN_VENV := .venv/bin/python
-# One more than there are cores: the tests of the running Airflow mostly wait for it.
-PYTEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST_WORKERS ?= logical
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)

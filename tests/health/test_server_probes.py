@@ -23,10 +23,10 @@ from tests.health.conftest import Patient
 def deep_queue(rabbitmq: RabbitMq) -> Iterator[str]:
     """A queue with one message more than what is fine."""
     name = "ml_training"
-    with amqp.Connection(f"127.0.0.1:{rabbitmq.port}") as connection:
+    # With confirmation: a message that the queue does not have yet is not counted.
+    with amqp.Connection(f"127.0.0.1:{rabbitmq.port}", confirm_publish=True) as connection:
         channel = connection.channel()
         channel.queue_declare(name, durable=True, auto_delete=False)
-        channel.confirm_select()
         for _ in range(MAX_QUEUE_DEPTH + 1):
             channel.basic_publish(amqp.Message("x"), routing_key=name)
         yield name
