@@ -1,0 +1,116 @@
+"""Plays a strategy's positions bar by bar on backtesting.py, with the broker of :mod:`include.strategies.broker`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from backtesting import Backtest, Strategy
+
+from include.market.candles import Candles
+from include.market.indicators import atr
+from include.strategies.broker import BarConditions, CostBroker, funding_times
+from include.strategies.costs import TradingCosts
+from include.strategies.definition import Indicator, Positions
+
+ATR_BARS = 14
+UNIT = 1e-8
+"""The smallest part of a coin that is traded (a satoshi): 10,000 USDT buy a part of a Bitcoin."""
+FULL = Strategy._FULL_EQUITY
+
+
+class PositionPlayer(Strategy):
+    """Takes the wanted position of each bar; the market answers at the next open at the earliest.
+
+    What an earlier decision ordered and the market has not filled is cancelled before a new one.
+    """
+
+    targets: list[int] = []  # noqa: RUF012 - backtesting.py wants its parameters as class variables
+    share: float = FULL
+    shown: list[Indicator] = []  # noqa: RUF012
+    on_bar: Any = None
+
+    def init(self) -> None:
+        """Show the indicators to the report; they decide nothing here."""
+        for indicator in self.shown:
+            # The library waits for its indicators' first numbers, which must not delay the run.
+            drawn = np.where(np.isnan(indicator.values), np.nanmean(indicator.values), indicator.values)
+            self.I(lambda values=drawn: values, name=indicator.name, overlay=indicator.overlay)
+
+    def next(self) -> None:
+        """Order what brings the position to the wanted one."""
+        broker = self._broker
+        i = broker._i
+        if self.on_bar is not None:
+            self.on_bar(i)
+        target = self.targets[i]
+        trades = broker.trades
+        held = 0 if not trades else 1 if trades[0].size > 0 else -1
+        if broker.orders:
+            broker.orders.clear()
+        if target == held:
+            return
+        for trade in trades:
+            trade.close()
+        if target > 0:
+            self.buy(size=self.share)
+        elif target < 0:
+            self.sell(size=self.share)
+
+
+class CostBacktest(Backtest):
+    """One run of wanted positions on candles, in units of :data:`UNIT` coins.
+
+    :param candles: of the period; the first bar is where the account is opened, and is not traded.
+    :param warm_up: candles before them, for the average true range of the first bars.
+    """
+
+    def __init__(self, candles: Candles, costs: TradingCosts, cash_usdt: float, warm_up: Candles | None = None) -> None:
+        frame = pd.DataFrame(
+            {
+                "Open": candles.open * UNIT,
+                "High": candles.high * UNIT,
+                "Low": candles.low * UNIT,
+                "Close": candles.close * UNIT,
+                "Volume": candles.volume / UNIT,
+            },
+            index=pd.DatetimeIndex(candles.open_time.astype("datetime64[ms]")),
+        )
+        super().__init__(frame, PositionPlayer, cash=cash_usdt)
+        self._costs = costs
+        self._broker = partial(
+            CostBroker,
+            conditions=bar_conditions(candles, costs, warm_up),
+            cash=cash_usdt, spread=0.0, commission=costs.fee_pct / 100, margin=1 / costs.leverage,
+            trade_on_close=False, hedging=False, exclusive_orders=False, index=frame.index,
+        )  # fmt: skip
+
+    def play(self, positions: Positions, **more: Any) -> pd.Series:
+        """Run wanted positions of shape `(n,)`; returns the library's statistics."""
+        late = self._costs.latency_bars - 1
+        targets = ([0] * late + positions.tolist())[: len(positions)]
+        share = self._costs.position_pct / 100
+        return self.run(targets=targets, share=share if share < 1 else FULL, **more)
+
+
+def bar_conditions(candles: Candles, costs: TradingCosts, warm_up: Candles | None = None) -> BarConditions:
+    """Return what fills lose, which bars were traded, and the funding charges of each bar.
+
+    The volatility of a fill is that of the bars before it: the average true range in percent of the close before.
+    """
+    high, low, close = candles.high, candles.low, candles.close
+    before = 0
+    if warm_up is not None and len(warm_up):
+        before = len(warm_up)
+        high, low, close = (
+            np.concatenate([getattr(warm_up, name), getattr(candles, name)]) for name in ("high", "low", "close")
+        )
+    relative = np.nan_to_num(atr(high, low, close, ATR_BARS) / close)
+    known = np.concatenate([[0.0], relative[:-1]])[before:]
+    lost = costs.spread_pct / 200 + costs.slippage_pct / 100 + costs.slippage_atr_pct / 100 * known
+    # Beyond that a sale would be paid for by the seller: a symbol whose range exceeds its price has died.
+    lost = np.minimum(lost, 0.99)
+    funding = funding_times(candles.open_time) * costs.short_funding_pct_per_8h / 100
+    return BarConditions(lost.tolist(), (candles.volume > 0).tolist(), funding.tolist())
