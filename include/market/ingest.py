@@ -13,15 +13,15 @@ from include.market.binance_wire import iso
 from include.market.candle_store import CandleStore
 from include.market.candles import Candles
 from include.market.gaps import Gap, GapReport, find_gaps
-from include.market.timeframes import DAY_MS, timeframe_ms
+from include.market.timeframes import DAY_MS, MAX_RANGE_BARS, timeframe_ms
 
 MAX_DAYS = 1_100
 """Somewhat more than three years: what the store is measured with."""
 
 
 @dataclass(frozen=True)
-class IngestReport:
-    """What one ingestion found, fetched and left.
+class RangeReport:
+    """What completing one range of time found, fetched and left.
 
     :param status: the exchange's word on the symbol (`TRADING`, `BREAK`...).
     :param fetched: candles that the exchange was asked for and sent.
@@ -33,7 +33,6 @@ class IngestReport:
 
     symbol: str
     timeframe: str
-    days: int
     status: str
     fetched: int
     inserted: int
@@ -44,7 +43,7 @@ class IngestReport:
 
     @property
     def requested(self) -> int:
-        """Closed bars of the asked-for days."""
+        """Closed bars of the asked-for range."""
         return self.coverage.expected
 
     @property
@@ -63,7 +62,6 @@ class IngestReport:
         return {
             "symbol": self.symbol,
             "timeframe": self.timeframe,
-            "days": self.days,
             "status": self.status,
             "requested": self.requested,
             "present": self.present,
@@ -80,13 +78,21 @@ class IngestReport:
         }
 
 
-def ingest(client: BinanceClient, store: CandleStore, symbol: str, timeframe: str, days: int) -> IngestReport:
-    """Complete the stored candles of the last `days` days up to the newest closed bar.
+@dataclass(frozen=True)
+class IngestReport(RangeReport):
+    """The same of the last `days` days."""
 
-    "Now" is the exchange's clock. Head, tail and inner gaps are fetched, page by page, and each page is
-    stored before the next is asked for, so that a broken run leaves nothing to repeat. A second run fetches
-    the bars closed since, and asks once more for the ranges that the exchange had no candles for. A stored
-    series that cannot be believed (NaN, a price of zero...) is fetched again as a whole and corrected.
+    days: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a JSON-able mapping."""
+        return {**super().to_dict(), "days": self.days}
+
+
+def ingest(client: BinanceClient, store: CandleStore, symbol: str, timeframe: str, days: int) -> IngestReport:
+    """Complete the stored candles of the last `days` days up to the newest closed bar (see :func:`ingest_range`).
+
+    A second run fetches the bars closed since, and asks once more for the ranges that the exchange had no candles for.
 
     :raises BadInputError: for an unknown symbol or timeframe, `days` outside of 1 to 1,100, or stored candles
         that stay corrupt because the exchange has none of that time.
@@ -95,10 +101,75 @@ def ingest(client: BinanceClient, store: CandleStore, symbol: str, timeframe: st
     bar_ms = timeframe_ms(timeframe)
     if not 1 <= days <= MAX_DAYS:
         raise BadInputError(f"days is {days}; ask for 1 to {MAX_DAYS} days of candles")
-    status = str(client.exchange_info(symbol).get("status", ""))
+    status = _status(client, symbol)
     now_ms = client.server_time_ms()
     end_ms = now_ms // bar_ms * bar_ms
-    start_ms = end_ms - days * DAY_MS
+    report = _complete(client, store, symbol, timeframe, (end_ms - days * DAY_MS, end_ms), status, now_ms)
+    return IngestReport(**vars(report), days=days)
+
+
+def ingest_range(
+    client: BinanceClient,
+    store: CandleStore,
+    symbol: str,
+    timeframe: str,
+    start_ms: int,
+    end_ms: int,
+    *,
+    now_ms: int | None = None,
+) -> RangeReport:
+    """Complete the stored candles with `start_ms <= open_time < end_ms`.
+
+    Head, tail and inner gaps are fetched, page by page, and each page is stored before the next is asked for, so
+    that a broken run leaves nothing to repeat. A stored series that cannot be believed (NaN, a price of zero...) is
+    fetched again as a whole and corrected. What the exchange has no candles for stays a gap of the report.
+
+    :param end_ms: exclusive; the exchange's clock must have passed it. Bounds off the timeframe's grid are rounded up.
+    :param now_ms: the exchange's clock if it was asked already.
+    :raises BadInputError: for an unknown symbol or timeframe, an empty range, one that is not over or has more than
+        340,000 candles, or stored candles that stay corrupt because the exchange has none of that time.
+    :raises TransientError: while the exchange or MongoDB is away or busy.
+    """
+    check_range(timeframe, start_ms, end_ms)
+    status = _status(client, symbol)
+    now_ms = client.server_time_ms() if now_ms is None else now_ms
+    if end_ms > now_ms:
+        raise BadInputError(
+            f"The candles of {symbol} {timeframe} up to {iso(end_ms)} are not closed: by the exchange's clock it is "
+            f"{iso(now_ms)}; ask for a range that is over"
+        )
+    return _complete(client, store, symbol, timeframe, (start_ms, end_ms), status, now_ms)
+
+
+def check_range(timeframe: str, start_ms: int, end_ms: int) -> None:
+    """Refuse a range that is empty, begins before 1970 or has more candles than one range may have.
+
+    :raises BadInputError: naming the range, its candles and the limit.
+    """
+    bars = (end_ms - start_ms) // timeframe_ms(timeframe)
+    if bars < 1 or start_ms < 0:
+        raise BadInputError(f"No candle of {timeframe} lies between {start_ms} and {end_ms} ms: correct the range")
+    if bars > MAX_RANGE_BARS:
+        raise BadInputError(
+            f"{iso(start_ms)} to {iso(end_ms)} are {bars:,} candles of {timeframe}, more than {MAX_RANGE_BARS:,}: "
+            "choose a shorter period or a longer timeframe"
+        )
+
+
+def _status(client: BinanceClient, symbol: str) -> str:
+    return str(client.exchange_info(symbol).get("status", ""))
+
+
+def _complete(
+    client: BinanceClient,
+    store: CandleStore,
+    symbol: str,
+    timeframe: str,
+    span: tuple[int, int],
+    status: str,
+    now_ms: int,
+) -> RangeReport:
+    start_ms, end_ms = span
     try:
         missing = find_gaps(store.load(symbol, timeframe, start_ms, end_ms), start_ms, end_ms)
     except BadInputError:
@@ -111,10 +182,9 @@ def ingest(client: BinanceClient, store: CandleStore, symbol: str, timeframe: st
             inserted += counts.inserted
             corrected += counts.corrected
     stored = store.load(symbol, timeframe, start_ms, end_ms)
-    return IngestReport(
+    return RangeReport(
         symbol=symbol,
         timeframe=timeframe,
-        days=days,
         status=status,
         fetched=fetched,
         inserted=inserted,

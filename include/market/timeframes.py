@@ -6,6 +6,8 @@ from include.errors import BadInputError
 
 TIMEFRAME_MS: dict[str, int] = {"5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000}
 DAY_MS = 86_400_000
+MAX_RANGE_BARS = 340_000
+"""Candles that one range of time may have: three years of the shortest ones and what is needed before them."""
 
 
 def timeframe_ms(timeframe: str) -> int:

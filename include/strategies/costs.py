@@ -7,6 +7,18 @@ from typing import Any
 
 from include.errors import BadInputError
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "fee_pct": (0, 5),
+    "spread_pct": (0, 10),
+    "slippage_pct": (0, 10),
+    "slippage_atr_pct": (0, 100),
+    "latency_bars": (1, 100),
+    "leverage": (1, 125),
+    "position_pct": (1, 100),
+    "short_funding_pct_per_8h": (-5, 5),
+}
+"""Lowest and highest value of each assumption, both allowed."""
+
 
 @dataclass(frozen=True)
 class TradingCosts:
@@ -34,12 +46,7 @@ class TradingCosts:
 
     def __post_init__(self) -> None:
         """Refuse what the broker could not carry out."""
-        limits = {
-            "fee_pct": (0, 5), "spread_pct": (0, 10), "slippage_pct": (0, 10), "slippage_atr_pct": (0, 100),
-            "latency_bars": (1, 100), "leverage": (1, 125), "position_pct": (1, 100),
-            "short_funding_pct_per_8h": (-5, 5),
-        }  # fmt: skip
-        for name, (low, high) in limits.items():
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise BadInputError(f"{name} must be between {low} and {high}, got {value}")
