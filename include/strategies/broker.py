@@ -62,6 +62,7 @@ class CostBroker(_Broker):
 
     def __init__(self, *, conditions: BarConditions, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._cash: float
         self._conditions = conditions
         self._last_bar = len(conditions.lost) - 1
         self._reason: ExitReason = "signal"
@@ -102,9 +103,10 @@ class CostBroker(_Broker):
         closed = self.closed_trades[-1]
         self.fills.append(
             Fill(
-                closed.size, closed.entry_bar, time_index, closed.entry_price, float(closed.exit_price or 0.0),
-                closed._commissions, self._open_funding, self._open_lost + abs(closed.size) * price * lost,
-                self._reason,
+                closed.size, closed.entry_bar, time_index,
+                float(closed.entry_price), float(closed.exit_price or 0.0),
+                float(closed._commissions), float(self._open_funding),
+                float(self._open_lost + abs(closed.size) * price * lost), self._reason,
             )
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ class SearchRange:
 
     def values(self) -> tuple[int | float, ...]:
         """Return the values, ascending; whole numbers where all three numbers are."""
-        count = int(round((self.high - self.low) / self.step)) + 1
+        count = round((self.high - self.low) / self.step) + 1
         whole = all(float(number).is_integer() for number in (self.low, self.high, self.step))
         raw = [round(self.low + i * self.step, 10) for i in range(count)]
         return tuple(int(value) for value in raw) if whole else tuple(raw)
@@ -47,7 +47,7 @@ class SearchRange:
 
 def searched(default: Any, low: float, high: float, step: float, **field: Any) -> Any:
     """Return a pydantic field with a search range."""
-    return Field(default, json_schema_extra={SEARCH: (low, high, step)}, **field)
+    return Field(default, json_schema_extra={SEARCH: [low, high, step]}, **field)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from backtesting import Backtest, Strategy
+from backtesting import Strategy
+from backtesting.lib import FractionalBacktest
 
 from include.market.candles import Candles
 from include.market.indicators import atr
@@ -36,7 +37,10 @@ class PositionPlayer(Strategy):
         """Show the indicators to the report; they decide nothing here."""
         for indicator in self.shown:
             # The library waits for its indicators' first numbers, which must not delay the run.
-            drawn = np.where(np.isnan(indicator.values), np.nanmean(indicator.values), indicator.values)
+            first = indicator.values[np.argmax(~np.isnan(indicator.values))]
+            drawn = np.where(np.isnan(indicator.values), first, indicator.values)
+            if indicator.overlay:
+                drawn = drawn * UNIT
             self.I(lambda values=drawn: values, name=indicator.name, overlay=indicator.overlay)
 
     def next(self) -> None:
@@ -60,7 +64,7 @@ class PositionPlayer(Strategy):
             self.sell(size=self.share)
 
 
-class CostBacktest(Backtest):
+class CostBacktest(FractionalBacktest):
     """One run of wanted positions on candles, in units of :data:`UNIT` coins.
 
     :param candles: of the period; the first bar is where the account is opened, and is not traded.
@@ -70,19 +74,22 @@ class CostBacktest(Backtest):
     def __init__(self, candles: Candles, costs: TradingCosts, cash_usdt: float, warm_up: Candles | None = None) -> None:
         frame = pd.DataFrame(
             {
-                "Open": candles.open * UNIT,
-                "High": candles.high * UNIT,
-                "Low": candles.low * UNIT,
-                "Close": candles.close * UNIT,
-                "Volume": candles.volume / UNIT,
+                "Open": candles.open,
+                "High": candles.high,
+                "Low": candles.low,
+                "Close": candles.close,
+                "Volume": candles.volume,
             },
             index=pd.DatetimeIndex(candles.open_time.astype("datetime64[ms]")),
         )
-        super().__init__(frame, PositionPlayer, cash=cash_usdt)
+        super().__init__(frame, PositionPlayer, fractional_unit=UNIT, cash=cash_usdt)
         self._costs = costs
+        conditions = bar_conditions(candles, costs, warm_up)
+        self.edge_costs = (conditions.lost[min(1, len(candles) - 1)], conditions.lost[-1], costs.fee_pct / 100)
+        """Lost to spread and slippage at the first fill that is possible and at the last one, and the fee: shares."""
         self._broker = partial(
             CostBroker,
-            conditions=bar_conditions(candles, costs, warm_up),
+            conditions=conditions,
             cash=cash_usdt, spread=0.0, commission=costs.fee_pct / 100, margin=1 / costs.leverage,
             trade_on_close=False, hedging=False, exclusive_orders=False, index=frame.index,
         )  # fmt: skip

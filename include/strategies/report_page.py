@@ -1,0 +1,29 @@
+"""backtesting.py's interactive report (equity, drawdown, trades, indicators) as one page that needs no network."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+from bokeh.embed import file_html
+from bokeh.resources import INLINE
+
+from include.strategies.simulation import Simulation
+
+
+def report_page(simulation: Simulation, title: str) -> str:
+    """Return the page as HTML with everything inside it.
+
+    :param simulation: played with the indicators that the page shall show.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The library also saves a page of its own, which would load its scripts from the network.
+        warnings.simplefilter("ignore")
+        figure = simulation.backtest.plot(
+            results=simulation.library_stats,
+            filename=str(Path(folder) / "report.html"),
+            plot_drawdown=True,
+            open_browser=False,
+        )
+    return file_html(figure, INLINE, title)
