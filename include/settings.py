@@ -165,6 +165,16 @@ class Settings(BaseSettings):
     )
     health_timeout_s: float = Field(10.0, gt=0, le=11, description="Seconds a probe may take; it has one retry.")
     health_disk_path: Path = Field(Path("/"), description="The file system whose space is watched.")
+    health_disk_warning_percent: float = Field(
+        80.0, ge=0, le=100, description="A usage of it from here on is a warning."
+    )
+    health_disk_critical_percent: float = Field(90.0, ge=0, le=100, description="A usage of it above this is critical.")
+    health_memory_warning_percent: float = Field(
+        80.0, ge=0, le=100, description="A usage of this host's memory from here on is a warning."
+    )
+    health_memory_critical_percent: float = Field(
+        90.0, ge=0, le=100, description="A usage of it above this is critical."
+    )
     health_escalate_after_s: float = Field(
         300.0, gt=0, description="A service still down after so long is escalated (once), seen from its first failure."
     )

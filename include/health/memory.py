@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from include.errors import ServiceUnavailableError
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "health_state.json"
 DOCUMENT_ID = "health"
+TIMEOUT_S = 3.0
+"""One that answered its ping may hang a moment later; the driver alone would wait for as long as it hangs."""
 Stored = dict[str, Any]
 
 
@@ -61,7 +64,7 @@ class HealthMemory:
             log.warning("the state of the alerts cannot be written to %s: %s", self._file, error)
         if self._db is not None:
             try:
-                with mongo_outage("storing the state of the alerts"):
+                with mongo_outage("storing the state of the alerts"), pymongo.timeout(TIMEOUT_S):
                     self._db[HEALTH_STATE].replace_one({"_id": DOCUMENT_ID}, content, upsert=True)
                 written.append("mongodb")
             except (ServiceUnavailableError, PyMongoError) as error:
@@ -81,7 +84,7 @@ class HealthMemory:
         if self._db is None:
             return None
         try:
-            with mongo_outage("reading the state of the alerts"):
+            with mongo_outage("reading the state of the alerts"), pymongo.timeout(TIMEOUT_S):
                 stored = self._db[HEALTH_STATE].find_one({"_id": DOCUMENT_ID})
             return _read(stored) if stored is not None else None
         except (ServiceUnavailableError, PyMongoError, ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from include.health.entry import AI_SERVICE, DISK, ENGINE, FRONTEND, MEMORY, MONGODB, RABBITMQ, REDIS
 from include.health.http_probes import probe_ai_service, probe_engine, probe_frontend
 from include.health.rabbitmq_probe import probe_rabbitmq
-from include.health.resources import probe_disk, probe_memory
+from include.health.resources import UsageLimits, probe_disk, probe_memory
 from include.health.store_probes import probe_mongodb, probe_redis
 
 if TYPE_CHECKING:
@@ -42,8 +42,14 @@ def configured_probes(
             if rabbitmq_url or management_url
             else None
         ),
-        DISK: partial(probe_disk, settings.health_disk_path),
-        MEMORY: probe_memory,
+        DISK: partial(
+            probe_disk,
+            settings.health_disk_path,
+            UsageLimits(settings.health_disk_warning_percent, settings.health_disk_critical_percent),
+        ),
+        MEMORY: partial(
+            probe_memory, UsageLimits(settings.health_memory_warning_percent, settings.health_memory_critical_percent)
+        ),
     }
 
 

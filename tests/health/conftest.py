@@ -16,7 +16,7 @@ from pymongo.database import Database
 from include.health.check import HealthCheck
 from include.health.entry import DISK, MEMORY
 from include.health.probes import configured_probes
-from include.health.resources import usage_entry
+from include.health.resources import UsageLimits, usage_entry
 from include.notify.deliver import deliver
 from include.notify.message import Message
 from include.settings import Settings
@@ -117,8 +117,8 @@ class Room:
         settings = self.settings.model_copy(update=changes)
         probes = {
             **configured_probes(settings, self.patient.database, QUEUES),
-            DISK: lambda _: usage_entry(DISK, self.disk_percent),
-            MEMORY: lambda _: usage_entry(MEMORY, self.memory_percent),
+            DISK: lambda _: usage_entry(DISK, self.disk_percent, UsageLimits()),
+            MEMORY: lambda _: usage_entry(MEMORY, self.memory_percent, UsageLimits()),
         }
 
         def send(message: Message) -> Mapping[str, str]:

@@ -10,9 +10,11 @@ import amqp
 import pytest
 
 from include.errors import ServiceUnavailableError
+from include.health.probes import configured_probes
 from include.health.rabbitmq_probe import MAX_QUEUE_DEPTH, probe_rabbitmq
-from include.health.resources import probe_disk, probe_memory, usage_entry
+from include.health.resources import UsageLimits, probe_disk, probe_memory, usage_entry
 from include.health.store_probes import probe_mongodb, probe_redis
+from include.settings import Settings
 from sandbox.mongod import free_port
 from sandbox.rabbitmq import RabbitMq
 from sandbox.redis_server import RedisServer
@@ -90,7 +92,7 @@ def test_redis_and_mongodb_answer_or_say_why_not(redis_server: RedisServer, pati
     ],
 )
 def test_the_limits_of_disk_and_memory(usage: float, status: str, text: str | None) -> None:
-    entry = usage_entry("Disk", usage)
+    entry = usage_entry("Disk", usage, UsageLimits())
     assert entry.status == status
     assert entry.facts == {"usage_percent": usage}
     assert [finding.text for finding in entry.findings] == ([text] if text else [])
@@ -98,12 +100,22 @@ def test_the_limits_of_disk_and_memory(usage: float, status: str, text: str | No
 
 def test_disk_and_memory_of_this_machine_are_read(tmp_path: Path) -> None:
     usage = shutil.disk_usage(tmp_path)
-    measured = probe_disk(tmp_path, 1.0).facts["usage_percent"]
+    measured = probe_disk(tmp_path, UsageLimits(), 1.0).facts["usage_percent"]
     assert measured == pytest.approx(usage.used / (usage.used + usage.free) * 100, abs=1.0)
-    assert 0 < probe_memory(1.0).facts["usage_percent"] <= 100
+    assert 0 < probe_memory(UsageLimits(), 1.0).facts["usage_percent"] <= 100
+
+
+def test_the_limits_are_settings() -> None:
+    tight = Settings(health_disk_critical_percent=0.0, health_memory_warning_percent=0.0)
+    probes = configured_probes(tight, lambda: pytest.fail("no database is needed"), ())
+    disk, memory = probes["Disk"], probes["Memory"]
+    assert disk is not None
+    assert memory is not None
+    assert disk(1.0).status == "critical"
+    assert memory(1.0).findings[0].code == "usage"
 
 
 def test_a_disk_that_cannot_be_read_is_a_warning_that_names_the_setting(tmp_path: Path) -> None:
-    entry = probe_disk(tmp_path / "not-there", 1.0)
+    entry = probe_disk(tmp_path / "not-there", UsageLimits(), 1.0)
     assert entry.status == "unknown"
     assert "TRADING_OPS_HEALTH_DISK_PATH" in entry.findings[0].text
