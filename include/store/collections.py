@@ -66,6 +66,12 @@ AUDIT_LOG = "audit_log"
 """One row per try of every task of every DAG."""
 DEAD_LETTERS = "dead_letters"
 """Runs that have failed for good, with everything needed to run them again."""
+BACKTEST_RESULTS = "backtest_results"
+OPTIMIZATION_RESULTS = "optimization_results"
+OPTIMIZATION_VARIATIONS = "optimization_variations"
+"""Finished variations of optimisations that are not finished themselves, so that a killed one continues."""
+STRATEGY_REPORTS_BUCKET = "strategy_reports"
+"""Name of the GridFS bucket that keeps the pages of backtests and optimisations."""
 MODEL_FILES_BUCKET = "model_files"
 """Name of the GridFS bucket that keeps the encrypted model files."""
 
@@ -123,6 +129,26 @@ INDEXES: dict[str, list[IndexModel]] = {
     PRICE_PREDICTIONS: [IndexModel([("symbol", ASCENDING), ("timestamp", DESCENDING)], name="symbol_timestamp")],
     RESULT_CACHE: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
     TRAINING_QUOTA: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="expires_at")],
+    BACKTEST_RESULTS: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel(
+            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)], name="strategy_symbol_timestamp"
+        ),
+    ],
+    OPTIMIZATION_RESULTS: [
+        IndexModel([("timestamp", DESCENDING)], name="timestamp"),
+        IndexModel(
+            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)], name="strategy_symbol_timestamp"
+        ),
+    ],
+    OPTIMIZATION_VARIATIONS: [
+        IndexModel([("run_id", ASCENDING), ("segment", ASCENDING)], name="run_segment"),
+        IndexModel([("at", ASCENDING)], name="at"),
+    ],
+    f"{STRATEGY_REPORTS_BUCKET}.files": [
+        IndexModel([("filename", ASCENDING), ("metadata.try_number", DESCENDING)], name="filename_try"),
+        IndexModel([("uploadDate", ASCENDING)], name="uploaded"),
+    ],
     LEASES: [IndexModel([("owner.run_id", ASCENDING)], name="owner_run")],
     HEALTH_REPORTS: [IndexModel([("timestamp", DESCENDING)], name="timestamp")],
     PORTFOLIO_REPORTS: [

@@ -53,6 +53,8 @@ RESULTS = (
     names.PORTFOLIO_REPORTS,
     names.API_COST_HISTORY,
     names.EQUITY_HISTORY,
+    names.BACKTEST_RESULTS,
+    names.OPTIMIZATION_RESULTS,
 )
 """Collections with one document per run and the field `timestamp`."""
 
@@ -65,6 +67,8 @@ def rules(settings: Settings) -> list[Rule]:
         *(Rule(collection, "timestamp", days) for collection in RESULTS),
         Rule(names.TRAINING_JOBS, "created_at", days, open_job),
         Rule(names.GPT4_COSTS, "timestamp", max(days, LEDGER_DAYS)),
+        # Of optimisations that ended without a result: the others have removed them.
+        Rule(names.OPTIMIZATION_VARIATIONS, "at", settings.checkpoint_retention_days),
         Rule(names.OUTBOX, "created_at", days, {"state": {"$ne": "pending"}}),
         Rule(names.DEAD_LETTERS, "failed_at", days, {"state": {"$in": ["replayed", "dismissed"]}}),
         Rule(names.AUDIT_LOG, "started_at", settings.audit_retention_days),
