@@ -65,7 +65,7 @@ def test_a_claim_taken_anew_meanwhile_stays(db: Db) -> None:
 def test_retention_removes_what_is_old_and_only_that(db: Db) -> None:
     settings = Settings(result_retention_days=30, audit_retention_days=60)
     fields = {rule.collection: rule.time_field for rule in rules(settings) if "started_at" not in rule.only}
-    edge = dict.fromkeys(fields, 30) | {names.GPT4_COSTS: 62, names.AUDIT_LOG: 60}
+    edge = dict.fromkeys(fields, 30) | {names.GPT4_COSTS: 62, names.AUDIT_LOG: 60, names.OPTIMIZATION_VARIATIONS: 7}
     done = {names.OUTBOX: "delivered", names.DEAD_LETTERS: "replayed"}
     for name, at in fields.items():
         for age in (-1, 1):

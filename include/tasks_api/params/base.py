@@ -79,6 +79,8 @@ def _problem(model: type[RunParams], detail: ErrorDetails) -> str:
         return f"unknown parameter {_shown(field)}; known: {', '.join(model.model_fields)}"
     if detail["type"] == "missing":
         return f"{field} is required"
+    if isinstance(said := detail.get("ctx", {}).get("error"), BadInputError):
+        return str(said)  # a validator that knows more than the field's rule
     return f"{rule_of(model, field) or f'{field}: ' + detail['msg']}, got {_shown(detail['input'])}"
 
 
