@@ -75,7 +75,8 @@ def simulate(
 ) -> Simulation:
     """Trade the wanted positions on the candles.
 
-    :param positions: after the close of each of these candles, shape `(n,)`; those of the first bar are not traded.
+    :param positions: after the close of each of these candles, shape `(n,)`. The account is opened at the first bar's
+        close, so the first fill is possible at the second bar's open.
     :param warm_up: candles before them, for the volatility that the first fills are charged for.
     :param on_bar: called with the index of each bar that has been played.
     """
@@ -86,11 +87,12 @@ def simulate(
         stats = backtest.play(positions, shown=shown or [], on_bar=on_bar)
         broker: Any = stats["_strategy"]._broker
     equity = stats["_equity_curve"]["Equity"].to_numpy(dtype=np.float64)
-    trades = tuple(_record(fill, candles) for fill in broker.fills)
+    trades = tuple(trade_record(fill, candles) for fill in broker.fills)
     return Simulation(candles, cash_usdt, equity, trades, bool(equity[-1] <= 0), backtest, stats)
 
 
-def _record(fill: Fill, candles: Candles) -> TradeRecord:
+def trade_record(fill: Fill, candles: Candles) -> TradeRecord:
+    """Return a closed trade in coins and USDT, with its times."""
     size, entry_price, exit_price = fill.size * UNIT, fill.entry_price / UNIT, fill.exit_price / UNIT
     pnl = fill.size * (fill.exit_price - fill.entry_price) - fill.fees - fill.funding
     return TradeRecord(
