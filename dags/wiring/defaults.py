@@ -18,7 +18,7 @@ PRIORITY: dict[Queue, int] = {
     "critical": 10, "ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1,
 }  # fmt: skip
 
-TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "risk", "storage", "scheduled", "on-demand")
+TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "risk", "storage", "strategies", "scheduled", "on-demand")
 """The tags a DAG may carry; a test compares."""
 
 
