@@ -19,7 +19,7 @@ DECIMALS = 6
 WHY_NONE = {
     "sharpe_ratio": "fewer than two different daily returns, so their spread is not known",
     "sortino_ratio": "no losing day",
-    "calmar_ratio": "no drawdown",
+    "calmar_ratio": "no drawdown, or a yearly return beyond all numbers",
     "annual_return_pct": "the compounded return of a year is beyond all numbers",
     "profit_factor": "no losing trade",
     "win_rate": "no trade",
@@ -39,7 +39,7 @@ class Figures:
     :param total_return: percent, of the initial cash.
     :param max_drawdown: percent below the highest equity so far, at bars' closes.
     :param profit_factor: what winners earned over what losers lost, after costs.
-    :param exposure_pct: bars with a position, of all bars.
+    :param exposure_pct: bars with a position, of the bars that could have one.
     :param buy_and_hold_return_pct: of the coin bought at the first open and sold at the last close, at the same costs.
     :param turnover: value of all fills over the initial cash.
     """
@@ -74,11 +74,7 @@ class Figures:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, rounded to 6 decimals, and `undefined`: why a figure has no value."""
         values = {name: _rounded(getattr(self, name)) for name in self.__dataclass_fields__}
-        undefined = {name: WHY_NONE[name] for name, value in values.items() if value is None}
-        if self.ruined:
-            undefined = {name: "the account lost everything" if name != "win_rate" else why
-                         for name, why in undefined.items()}  # fmt: skip
-        return {**values, "undefined": undefined}
+        return {**values, "undefined": {name: WHY_NONE[name] for name, value in values.items() if value is None}}
 
 
 def measure(simulation: Simulation, start_ms: int, end_ms: int, daily: DailyEquity | None = None) -> Figures:
@@ -100,7 +96,8 @@ def measure(simulation: Simulation, start_ms: int, end_ms: int, daily: DailyEqui
     returns = [trade.return_pct for trade in trades]
     held = np.zeros(len(candles), dtype=bool)
     for trade in trades:
-        held[trade.entry_bar : max(trade.exit_bar, trade.entry_bar + 1)] = True
+        # An exit at the open leaves its bar free; one at the end or by force comes later in it.
+        held[trade.entry_bar : trade.exit_bar + (trade.exit_reason != "signal")] = True
     return Figures(
         total_trades=len(trades),
         winning_trades=won,
@@ -145,7 +142,7 @@ def buy_and_hold_return_pct(simulation: Simulation) -> float:
 
     The first bar is not traded by anybody. Spread, slippage and fees of both fills are paid.
     """
-    candles, (first, last, fee) = simulation.candles, simulation.backtest.edge_costs
+    candles, (first, last, fee) = simulation.candles, simulation.edge_costs
     if len(candles) < 2:
         return 0.0
     bought = candles.open[1] * (1 + first) * (1 + fee)

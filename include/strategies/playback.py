@@ -25,13 +25,20 @@ FULL = Strategy._FULL_EQUITY
 class PositionPlayer(Strategy):
     """Takes the wanted position of each bar; the market answers at the next open at the earliest.
 
-    What an earlier decision ordered and the market has not filled is cancelled before a new one.
+    A position that is there already is kept as it is. Another one is ordered: first the exit, then the entry. What an
+    earlier decision ordered and the market has not filled is cancelled before a new one.
     """
 
     targets: list[int] = []  # noqa: RUF012 - backtesting.py wants its parameters as class variables
     share: float = FULL
     shown: list[Indicator] = []  # noqa: RUF012
     on_bar: Any = None
+
+    def __init__(self, broker: Any, data: Any, params: dict[str, Any]) -> None:
+        super().__init__(broker, data, params)
+        # The library asks for the first time after the second bar; the first one's decision is ordered here.
+        if self.targets:
+            self._order(self.targets[0])
 
     def init(self) -> None:
         """Show the indicators to the report; they decide nothing here."""
@@ -58,6 +65,9 @@ class PositionPlayer(Strategy):
             return
         for trade in trades:
             trade.close()
+        self._order(target)
+
+    def _order(self, target: int) -> None:
         if target > 0:
             self.buy(size=self.share)
         elif target < 0:
@@ -67,7 +77,7 @@ class PositionPlayer(Strategy):
 class CostBacktest(FractionalBacktest):
     """One run of wanted positions on candles, in units of :data:`UNIT` coins.
 
-    :param candles: of the period; the first bar is where the account is opened, and is not traded.
+    :param candles: of the period; the account is opened at the first bar's close, so that nothing fills in it.
     :param warm_up: candles before them, for the average true range of the first bars.
     """
 
@@ -85,8 +95,7 @@ class CostBacktest(FractionalBacktest):
         super().__init__(frame, PositionPlayer, fractional_unit=UNIT, cash=cash_usdt)
         self._costs = costs
         conditions = bar_conditions(candles, costs, warm_up)
-        self.edge_costs = (conditions.lost[min(1, len(candles) - 1)], conditions.lost[-1], costs.fee_pct / 100)
-        """Lost to spread and slippage at the first fill that is possible and at the last one, and the fee: shares."""
+        self.edge_costs = edge_costs(conditions, costs)
         self._broker = partial(
             CostBroker,
             conditions=conditions,
@@ -95,17 +104,28 @@ class CostBacktest(FractionalBacktest):
         )  # fmt: skip
 
     def play(self, positions: Positions, **more: Any) -> pd.Series:
-        """Run wanted positions of shape `(n,)`; returns the library's statistics."""
+        """Run wanted positions of shape `(n,)`; returns the library's statistics.
+
+        With a latency of `k` bars the position wanted after bar `t` is ordered so that bar `t + k` fills it; so it is
+        known `k - 1` bars later. The account has heard of no decision from before its opening.
+        """
         late = self._costs.latency_bars - 1
         targets = ([0] * late + positions.tolist())[: len(positions)]
         share = self._costs.position_pct / 100
         return self.run(targets=targets, share=share if share < 1 else FULL, **more)
 
 
+def edge_costs(conditions: BarConditions, costs: TradingCosts) -> tuple[float, float, float]:
+    """Return the shares lost to spread and slippage at the first possible fill and at the last one, and the fee."""
+    lost = conditions.lost
+    return lost[min(1, len(lost) - 1)], lost[-1], costs.fee_pct / 100
+
+
 def bar_conditions(candles: Candles, costs: TradingCosts, warm_up: Candles | None = None) -> BarConditions:
     """Return what fills lose, which bars were traded, and the funding charges of each bar.
 
-    The volatility of a fill is that of the bars before it: the average true range in percent of the close before.
+    The volatility of a fill is that of the bars before it: the average true range over the close of the bar before; 0
+    while there are fewer than 14 bars before.
     """
     high, low, close = candles.high, candles.low, candles.close
     before = 0

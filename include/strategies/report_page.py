@@ -9,10 +9,10 @@ from pathlib import Path
 from bokeh.embed import file_html
 from bokeh.resources import INLINE
 
-from include.strategies.simulation import Simulation
+from include.strategies.simulation import PlayedSimulation
 
 
-def report_page(simulation: Simulation, title: str) -> str:
+def report_page(simulation: PlayedSimulation, title: str) -> str:
     """Return the page as HTML with everything inside it.
 
     :param simulation: played with the indicators that the page shall show.

@@ -51,7 +51,7 @@ class TradeRecord:
 class Simulation:
     """What a run left: `equity_usdt` of shape `(n,)` at each bar's close, trades oldest first.
 
-    :param library_stats: backtesting.py's own statistics, for its plots.
+    :param edge_costs: see :func:`include.strategies.playback.edge_costs`.
     """
 
     candles: Candles
@@ -59,6 +59,16 @@ class Simulation:
     equity_usdt: FloatArray
     trades: tuple[TradeRecord, ...]
     ruined: bool
+    edge_costs: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedSimulation(Simulation):
+    """A run with what the report needs.
+
+    :param library_stats: backtesting.py's own statistics, for its plots.
+    """
+
     backtest: CostBacktest
     library_stats: pd.Series
 
@@ -72,7 +82,7 @@ def simulate(
     warm_up: Candles | None = None,
     shown: list[Indicator] | None = None,
     on_bar: Callable[[int], None] | None = None,
-) -> Simulation:
+) -> PlayedSimulation:
     """Trade the wanted positions on the candles.
 
     :param positions: after the close of each of these candles, shape `(n,)`. The account is opened at the first bar's
@@ -88,7 +98,9 @@ def simulate(
         broker: Any = stats["_strategy"]._broker
     equity = stats["_equity_curve"]["Equity"].to_numpy(dtype=np.float64)
     trades = tuple(trade_record(fill, candles) for fill in broker.fills)
-    return Simulation(candles, cash_usdt, equity, trades, bool(equity[-1] <= 0), backtest, stats)
+    return PlayedSimulation(
+        candles, cash_usdt, equity, trades, bool(equity[-1] <= 0), backtest.edge_costs, backtest, stats
+    )
 
 
 def trade_record(fill: Fill, candles: Candles) -> TradeRecord:
