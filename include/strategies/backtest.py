@@ -23,7 +23,7 @@ from include.strategies.simulation import Simulation, TradeRecord, simulate
 
 OnProgress = Callable[[int, Mapping[str, Any]], None]
 
-STAGES = {"checked": 10, "played": 60, "doubted": 80, "measured": 90, "reported": 100}
+STAGES = {"checked": 10, "played": 60, "cut": 70, "doubted": 80, "measured": 90, "reported": 100}
 """Percent at the end of each stage."""
 
 
@@ -97,6 +97,7 @@ def run_backtest(request: BacktestRequest, candles: Candles, on_progress: OnProg
     on_progress(STAGES["played"], {"stage": "played", "trades": len(simulation.trades)})
 
     look_ahead = check_look_ahead(known, lambda cut: definition.positions(cut, request.params))
+    on_progress(STAGES["cut"], {"stage": "cut", "cuts": look_ahead.cuts})
     chances = monte_carlo(simulation.trades, request.cash_usdt, request.seed)
     on_progress(STAGES["doubted"], {"stage": "doubted"})
 

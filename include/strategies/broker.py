@@ -1,12 +1,18 @@
 """The broker of every backtest: backtesting.py's, with the costs and refusals of a real exchange.
 
-What it adds to the library's broker:
+What it adds to the library's broker, in the order in which it happens within a bar:
 
-- each fill loses half the spread and the slippage of its bar, at entry and at exit;
-- a bar without volume fills nothing: the order waits for the next bar that was traded;
-- short positions pay funding at 00:00, 08:00 and 16:00 UTC, as often as those hours were passed (gaps included);
-- an account whose equity would be gone at the bar's worst price is liquidated there, not at the close;
-- what is still open at the end is closed at the last close.
+1. A short position pays funding at 00:00, 08:00 and 16:00 UTC: at the bar's open, of its value there, as often as those
+   hours were passed since the bar before (gaps included).
+2. Orders fill at the open, first what closes a position, then what opens the next one. Each fill loses half the spread
+   and the slippage of its bar: a purchase is dearer, a sale cheaper. A bar without volume fills nothing: the order
+   waits for the next bar that was traded.
+3. A new position has the size `equity * share / (price paid * (1 / leverage + fee))`, rounded down to whole units: its
+   margin and its fee come out of the account.
+4. An account whose equity, the exit's fee included, would be gone at the bar's worst price is liquidated, and the run
+   ends. It is closed at the price that leaves nothing after the fee; so is an exit that would leave less than nothing,
+   as after a gap. What lies beyond that price is the exchange's loss, as an account cannot owe.
+5. What is still open at the end is closed at the last close, with the costs of a fill.
 
 It works on the library's whole units; :class:`~include.strategies.playback.CostBacktest` makes them small fractions
 of a coin. One position at a time is assumed.
@@ -64,6 +70,8 @@ class CostBroker(_Broker):
         super().__init__(**kwargs)
         self._cash: float
         self._conditions = conditions
+        self._i = 0
+        self._equity[0] = self._cash
         self._last_bar = len(conditions.lost) - 1
         self._reason: ExitReason = "signal"
         self._open_funding = 0.0
@@ -91,6 +99,13 @@ class CostBroker(_Broker):
         assert size is not None
         return (price or self.last_price) * (1 + lost if size > 0 else 1 - lost)
 
+    def _commission_func(self, order_size: float, price: float) -> float:
+        if abs(order_size) < 1:
+            # An order that is yet to be sized. The library would take the fee of the bar's price, not of the one paid,
+            # and find room for it in the leveraged value, not in the account.
+            price = self._adjusted_price(order_size, price) * self._leverage
+        return abs(order_size) * price * self._commission_relative
+
     def _open_trade(self, price: float, size: int, sl: Any, tp: Any, time_index: int, tag: Any) -> None:
         super()._open_trade(price, size, sl, tp, time_index, tag)
         lost = self._conditions.lost[time_index]
@@ -98,15 +113,21 @@ class CostBroker(_Broker):
         self._open_funding = 0.0
 
     def _close_trade(self, trade: Trade, price: float, time_index: int) -> None:
-        lost = 0.0 if self._reason == "liquidation" else self._conditions.lost[time_index]
-        super()._close_trade(trade, price * (1 - lost if trade.size > 0 else 1 + lost), time_index)
+        reason, lost = self._reason, self._conditions.lost[time_index]
+        paid = price * (1 - lost if trade.size > 0 else 1 + lost)
+        if self._left(trade.size, trade.size * trade.entry_price, paid) <= 0:
+            reason, lost = "liquidation", 0.0
+            paid = price = self._ruinous_price(trade.size, trade.size * trade.entry_price)
+        super()._close_trade(trade, paid, time_index)
+        if reason == "liquidation":
+            self._cash = 0.0
         closed = self.closed_trades[-1]
         self.fills.append(
             Fill(
                 closed.size, closed.entry_bar, time_index,
                 float(closed.entry_price), float(closed.exit_price or 0.0),
                 float(closed._commissions), float(self._open_funding),
-                float(self._open_lost + abs(closed.size) * price * lost), self._reason,
+                float(self._open_lost + abs(closed.size) * price * lost), reason,
             )
         )  # fmt: skip
 
@@ -119,22 +140,27 @@ class CostBroker(_Broker):
             self._open_funding += charge
 
     def _liquidate_if_gone(self, i: int) -> None:
-        """End the run where a short or leveraged position has lost the whole account within the bar.
-
-        It is closed at the price that leaves nothing after the fee; what lies beyond it is the exchange's loss.
-        """
+        """End the run where a short or leveraged position has lost the whole account within the bar."""
         size = sum(trade.size for trade in self.trades)
         if size > 0 and self._leverage <= 1:
             return
         worst = self._data._current_value("Low" if size > 0 else "High")
-        value_at_entry = sum(trade.size * trade.entry_price for trade in self.trades)
-        kept = size - self._commission_relative * abs(size)
-        if self._cash - value_at_entry + kept * worst > 0:
+        if self._left(size, sum(trade.size * trade.entry_price for trade in self.trades), worst) > 0:
             return
-        self._close_all((value_at_entry - self._cash) / kept, i, "liquidation")
-        self._cash = 0.0
+        self._close_all(worst, i, "liquidation")
         self._equity[i:] = 0.0
         raise _OutOfMoneyError
+
+    def _left(self, size: float, value_at_entry: float, price: float) -> float:
+        """Return the cash after an exit at a price, the fee paid."""
+        return float(self._cash - value_at_entry + self._kept(size) * price)
+
+    def _ruinous_price(self, size: float, value_at_entry: float) -> float:
+        """Return the exit price that leaves nothing."""
+        return float((value_at_entry - self._cash) / self._kept(size))
+
+    def _kept(self, size: float) -> float:
+        return size - self._commission_relative * abs(size)
 
     def _close_all(self, price: float, i: int, reason: ExitReason) -> None:
         self._reason = reason

@@ -50,6 +50,14 @@ class TradingCosts:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise BadInputError(f"{name} must be between {low} and {high}, got {value}")
+        if self.latency_bars != int(self.latency_bars):
+            raise BadInputError(f"latency_bars must be a whole number, got {self.latency_bars}")
+        round_trip_pct = self.leverage * (2 * self.fee_pct + self.spread_pct + 2 * self.slippage_pct)
+        if round_trip_pct >= 100:
+            raise BadInputError(
+                f"leverage must be below {100 * self.leverage / round_trip_pct:.4g} with these costs, got "
+                f"{self.leverage}: getting in and out again would cost {round_trip_pct:.4g} % of the account"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the assumptions as a JSON-able mapping."""

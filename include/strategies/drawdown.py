@@ -12,7 +12,7 @@ from include.strategies.definition import FloatArray
 
 @dataclass(frozen=True)
 class Drawdown:
-    """All in percent, but the longest time in days."""
+    """All in percent, but the longest time in days: from a peak to the close that reaches it again, or to the last."""
 
     max_pct: float
     time_under_water_pct: float
@@ -22,14 +22,15 @@ class Drawdown:
 def drawdown(equity: FloatArray, cash: float, open_time_ms: NDArray[np.int64]) -> Drawdown:
     """Return the deepest fall below the highest equity so far (the cash counts), and the time below it.
 
-    :param equity: at each bar's close, shape `(n,)`.
+    :param equity: at each bar's close, shape `(n,)`; the first bar's is the cash, as nothing is traded in it.
     """
+    if len(equity) < 2:
+        return Drawdown(0.0, 0.0, 0.0)
     peak = np.maximum.accumulate(np.maximum(equity, cash))
     under = equity < peak
-    if not len(equity):
-        return Drawdown(0.0, 0.0, 0.0)
-    # A spell begins with the bar after a peak and ends with the bar that reaches it again, or with the data.
-    dry = np.maximum.accumulate(np.where(under, -1, np.arange(len(equity))))
-    since = open_time_ms[np.maximum(dry, 0)]
-    longest_ms = int(np.max(np.where(under, open_time_ms - since, 0)))
-    return Drawdown(float(100 * np.max(1 - equity / peak)), float(100 * under.mean()), longest_ms / 86_400_000)
+    dry = np.maximum.accumulate(np.where(under, 0, np.arange(len(equity))))
+    # A bar prolongs or ends a spell when it, or the one before it, lies under water; it counts from the last dry bar.
+    wet_ms = np.where(under[1:] | under[:-1], open_time_ms[1:] - open_time_ms[dry[:-1]], 0)
+    return Drawdown(
+        float(100 * np.max(1 - equity / peak)), float(100 * under[1:].mean()), int(wet_ms.max()) / 86_400_000
+    )

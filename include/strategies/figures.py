@@ -138,14 +138,15 @@ def longest_losing_run(trades: Sequence[TradeRecord]) -> int:
 
 
 def buy_and_hold_return_pct(simulation: Simulation) -> float:
-    """Return what the coin alone would have earned: bought at the second bar's open, sold at the last close.
+    """Return what the coin alone would have earned: bought at the first possible open, sold at the last close.
 
-    The first bar is not traded by anybody. Spread, slippage and fees of both fills are paid.
+    That is the second bar's open, or the next that was traded, as for any order. Both fills have their costs.
     """
     candles, (first, last, fee) = simulation.candles, simulation.edge_costs
-    if len(candles) < 2:
+    traded = np.flatnonzero(candles.volume[1:] > 0)
+    if not len(traded):
         return 0.0
-    bought = candles.open[1] * (1 + first) * (1 + fee)
+    bought = candles.open[1 + traded[0]] * (1 + first) * (1 + fee)
     sold = candles.close[-1] * (1 - last) * (1 - fee)
     return float(100 * (sold / bought - 1))
 

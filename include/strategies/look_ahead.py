@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from include.errors import BadInputError
 from include.market.binance_wire import iso
 from include.market.candles import Candles
 from include.strategies.definition import Positions
 
-CUTS = 24
+MOST_CUTS, FEWEST_CUTS = 96, 24
+WORK = 3_000_000
+"""Bars that are decided again altogether, which bounds the time that the check of a long series takes."""
 
 
 class LookAheadError(BadInputError):
@@ -33,18 +34,18 @@ class LookAheadCheck:
         return {"passed": True, "cuts": self.cuts, "decisions_compared": self.decisions}
 
 
-def check_look_ahead(candles: Candles, decide: Callable[[Candles], Positions], cuts: int = CUTS) -> LookAheadCheck:
+def check_look_ahead(
+    candles: Candles, decide: Callable[[Candles], Positions], cuts: int | None = None
+) -> LookAheadCheck:
     """Decide again on data that ends earlier, and compare every decision before the end.
 
-    A decision that uses the next bar differs only next to a cut, so half of the cuts are made right behind bars at
-    which the position changes; the others are spread evenly.
-
     :param decide: candles to positions, as the run decided.
+    :param cuts: how often (:func:`cut_points`); by default 24 to 96 times, the longer the series the fewer.
     :raises LookAheadError: naming the first bar whose decision was another one, and the newest bar that was known.
     """
     whole = decide(candles)
     compared = 0
-    ends = cut_points(whole, cuts)
+    ends = cut_points(whole, cuts or int(np.clip(WORK // max(len(candles), 1), FEWEST_CUTS, MOST_CUTS)))
     for end in ends:
         again = decide(candles.between(None, int(candles.open_time[end])))
         differs = np.flatnonzero(again != whole[:end])
@@ -60,11 +61,25 @@ def check_look_ahead(candles: Candles, decide: Callable[[Candles], Positions], c
 
 
 def cut_points(positions: Positions, cuts: int) -> list[int]:
-    """Return where the data is cut (numbers of bars that remain), ascending, each once."""
+    """Return where the data is cut (numbers of bars that remain), ascending, each once.
+
+    A decision that peeks by a bar or two betrays itself only when the data ends right behind it, and most bars of a
+    strategy that trades rarely would decide the same without peeking. So most cuts are made where the position changes,
+    each change having the same chance: three in eight behind the first bar with the new position, which must be wanted
+    without the next bar, and as many behind the last bar with the old one. The others are spread evenly, with as
+    much at random, for what changes so often that any bar will do and for what depends on the whole series.
+    """
     count = len(positions)
-    changes = np.flatnonzero(np.diff(positions)) + 2
-    chosen: NDArray[Any] = np.linspace(count // 4, count - 1, max(1, cuts // 2))
-    if len(changes):
-        spread = np.linspace(0, len(changes) - 1, min(len(changes), cuts - cuts // 2))
-        chosen = np.concatenate([chosen, changes[spread.astype(int)]])
+    rng = np.random.default_rng(count)
+    changes = np.flatnonzero(np.diff(positions)) + 1
+    at_changes = min(3 * cuts // 8, len(changes))
+    anywhere = max(2, cuts - 2 * at_changes)
+    chosen = np.concatenate(
+        [
+            rng.choice(changes, at_changes, replace=False) + 1,
+            rng.choice(changes, at_changes, replace=False),
+            np.linspace(count // 4, count - 1, anywhere // 2),
+            rng.integers(1, max(count, 2), anywhere - anywhere // 2),
+        ]
+    )
     return sorted({int(end) for end in chosen if 0 < end < count})

@@ -118,7 +118,8 @@ class CostBacktest(FractionalBacktest):
 def edge_costs(conditions: BarConditions, costs: TradingCosts) -> tuple[float, float, float]:
     """Return the shares lost to spread and slippage at the first possible fill and at the last one, and the fee."""
     lost = conditions.lost
-    return lost[min(1, len(lost) - 1)], lost[-1], costs.fee_pct / 100
+    first = next((bar for bar in range(1, len(lost)) if conditions.traded[bar]), 0)
+    return lost[first], lost[-1], costs.fee_pct / 100
 
 
 def bar_conditions(candles: Candles, costs: TradingCosts, warm_up: Candles | None = None) -> BarConditions:

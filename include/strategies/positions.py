@@ -21,6 +21,11 @@ def wanted_positions(
     """
     require_bars(definition, params, len(candles))
     wanted = definition.positions(candles, params)
+    if wanted.shape != (len(candles),) or wanted.dtype != np.int8 or np.abs(wanted).max() > 1:
+        raise ValueError(
+            f"{definition.title} must give a position of -1, 0 or 1 (int8) for each of the {len(candles)} candles, got "
+            f"{wanted.dtype} of shape {wanted.shape} with values {np.unique(wanted)[:5]}"
+        )
     if direction == "long":
         return np.maximum(wanted, 0)
     if direction == "short":

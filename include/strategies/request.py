@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from include.errors import BadInputError
 from include.market.binance_wire import iso
@@ -21,7 +22,8 @@ RUN_IN = 10
 class BacktestRequest:
     """A strategy, its parameters, the candles `[start_ms, end_ms)` and the terms of trading.
 
-    :raises BadInputError: for days that are none (times are UTC midnights), an empty period, or no cash.
+    :raises BadInputError: for days that are none (times are UTC midnights), an empty period, no cash, or an unknown
+        direction.
     """
 
     strategy: str
@@ -44,8 +46,10 @@ class BacktestRequest:
                 f"end_date must lie after start_date, got {self.start_date} to {self.end_date}; "
                 "end_date is the first day after the period"
             )
-        if not self.cash_usdt > 0:
-            raise BadInputError(f"initial_cash_usdt must be above 0, got {self.cash_usdt}")
+        if not 0 < self.cash_usdt < math.inf:
+            raise BadInputError(f"initial_cash_usdt must be a number above 0, got {self.cash_usdt}")
+        if self.direction not in get_args(Direction):
+            raise BadInputError(f"direction must be one of: {', '.join(get_args(Direction))}, got {self.direction!r}")
 
     @property
     def days(self) -> int:

@@ -36,8 +36,9 @@ class BollingerBands(StrategyDefinition[BollingerParams]):
         return params.bb_period
 
     def positions(self, candles: Candles, params: BollingerParams) -> Positions:
-        bands, close = bollinger(candles.close, params.bb_period, params.bb_std), candles.close
-        return hold(close < bands.lower, close >= bands.middle, close > bands.upper, close <= bands.middle)
+        # 0 on the lower band, 1 on the upper one, and 0.5 also where a price that stands still leaves no room between.
+        at = bollinger(candles.close, params.bb_period, params.bb_std).position
+        return hold(at < 0, at >= 0.5, at > 1, at <= 0.5)
 
     def indicators(self, candles: Candles, params: BollingerParams) -> list[Indicator]:
         bands = bollinger(candles.close, params.bb_period, params.bb_std)

@@ -34,7 +34,7 @@ class Macd(StrategyDefinition[MacdParams]):
     """Trend following."""
 
     title = "MACD"
-    rule = "long while the MACD line is above its signal line, short while it is below"
+    rule = "long while the MACD line is above its signal line, short while it is below, none while they are equal"
     params_model = MacdParams
 
     def lookback(self, params: MacdParams) -> int:
@@ -42,7 +42,9 @@ class Macd(StrategyDefinition[MacdParams]):
 
     def positions(self, candles: Candles, params: MacdParams) -> Positions:
         histogram = macd(candles.close, params.macd_fast, params.macd_slow, params.macd_signal).histogram
-        wanted = np.sign(histogram).astype(np.int8)
+        # Where the price stands still, the two lines differ by rounding alone.
+        flat = np.abs(histogram) <= 1e-12 * candles.close
+        wanted = np.where(flat, 0, np.sign(histogram)).astype(np.int8)
         # Its averages start at the first close, so the first bars say more about the start than about the trend.
         wanted[: self.lookback(params)] = 0
         return wanted
