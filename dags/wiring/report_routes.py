@@ -53,8 +53,6 @@ def load(dag_id: str, run_id: str, name: str) -> Report | None:
 
     db = usable_database()
     if db is None:
-        raise ServiceUnavailableError(
-            "No pages: the API server cannot use the connection mongo_default; correct it"
-        )
+        raise ServiceUnavailableError("No pages: the API server cannot use the connection mongo_default; correct it")
     with db.client, pymongo.timeout(MONGO_TIMEOUT_S):
         return ReportStore(db).load(dag_id, run_id, name)
