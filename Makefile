@@ -38,6 +38,7 @@ lint: venv ## Check style, formatting and types; changes nothing
 lock: venv ## Resolve the requirements again (LOCK_ARGS=--upgrade for newer versions of what they need)
 	@$(COMPILE) requirements.txt -o requirements.lock
 	@$(COMPILE) requirements-dev.txt -o requirements-dev.lock
+	@$(COMPILE) requirements-gpu.txt -o requirements-gpu.lock
 
 bench: venv ## Run the benchmarks and print their tables
 	@$(PYTHON_IN_VENV) -m benchmarks

@@ -11,7 +11,7 @@ from ops.run_dir import REPOSITORY
 
 pytestmark = pytest.mark.critical
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-gpu.lock")
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -46,6 +46,8 @@ def test_every_entry_is_one_exact_version_with_hashes(lock: str) -> None:
         ("requirements.txt", "requirements.lock"),
         ("requirements.txt", "requirements-dev.lock"),
         ("requirements-dev.txt", "requirements-dev.lock"),
+        ("requirements.txt", "requirements-gpu.lock"),
+        ("requirements-gpu.txt", "requirements-gpu.lock"),
     ],
 )
 def test_every_direct_dependency_is_locked_at_its_pin(source: str, lock: str) -> None:
@@ -54,7 +56,6 @@ def test_every_direct_dependency_is_locked_at_its_pin(source: str, lock: str) ->
     assert missing == [], "run: make lock"
 
 
-def test_development_runs_the_versions_of_production() -> None:
-    assert {str(entry) for entry, _ in entries("requirements.lock")} <= {
-        str(entry) for entry, _ in entries("requirements-dev.lock")
-    }
+@pytest.mark.parametrize("other", ["requirements-dev.lock", "requirements-gpu.lock"])
+def test_development_and_gpus_run_the_versions_of_production(other: str) -> None:
+    assert {str(entry) for entry, _ in entries("requirements.lock")} <= {str(entry) for entry, _ in entries(other)}
