@@ -116,6 +116,9 @@ class Settings(BaseSettings):
         3, ge=1, description="After so many failures in a row to load or to forecast, a champion is rolled back."
     )
 
+    # --- strategy laboratory
+    optimization_processes: int = Field(0, ge=0, description="Processes of an optimisation; 0: one per core.")
+
     # --- deployment rule
     min_deploy_accuracy: float = Field(0.60, ge=0, le=1, description="A less accurate model is not deployed.")
     min_deploy_skill: float = Field(-0.03, ge=-1, le=1, description="Accuracy less baseline; below it: no deploy.")
