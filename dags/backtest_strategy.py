@@ -58,12 +58,9 @@ def backtest_strategy() -> None:
     def load_candles(**context: Any) -> dict[str, Any]:
         """Fetch what the store lacks of the period and of the bars before it; report the gaps."""
         from dags.wiring.strategy_lab import load_candles as load
-        from include.strategies.registry import get_strategy
-        from include.tasks_api.strategy_request import backtest_demand, backtest_request
+        from include.tasks_api.strategy_request import backtest_demand
 
-        params = run_params(BacktestStrategyParams, context)
-        request = backtest_request(params)
-        return load(backtest_demand(params), get_strategy(request.strategy).lookback(request.params) + 2)
+        return load(backtest_demand(run_params(BacktestStrategyParams, context)))
 
     backtest = BacktestOperator(
         task_id="backtest",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from include.market.candles import Candles
+    from include.strategies.optimise.memory_store import MongoMemory
     from include.tasks_api.strategy_request import CandleDemand
 
 Context = Mapping[str, Any]
@@ -32,11 +34,10 @@ def admit(demand: CandleDemand) -> dict[str, Any]:
     return {"symbol": demand.symbol, "timeframe": demand.timeframe, "candles": demand.bars}
 
 
-def load_candles(demand: CandleDemand, least: int) -> dict[str, Any]:
+def load_candles(demand: CandleDemand) -> dict[str, Any]:
     """Fetch what the store lacks of the demanded candles; return what is there, and the period's gaps.
 
-    :param least: candles of the period without which nothing can be computed.
-    :raises include.errors.BadInputError: when there are fewer, or the stored ones stay corrupt.
+    :raises include.errors.BadInputError: when there are too few, or the stored ones stay corrupt.
     """
     from dags.wiring.runtime import binance, database
     from include.errors import BadInputError
@@ -49,10 +50,10 @@ def load_candles(demand: CandleDemand, least: int) -> dict[str, Any]:
     with binance() as client:
         fetched = ingest_range(client, store, *span)
     period = GapReport.of(store.load(*span), demand.start_ms, demand.end_ms)
-    if period.present < least:
+    if period.present < demand.least:
         raise BadInputError(
-            f"Insufficient data: at least {least} candles are needed, Binance has {period.present} of {demand.symbol} "
-            f"{demand.timeframe} in that period; choose a period in which the symbol was traded"
+            f"Insufficient data: expected at least {demand.least} candles, found {period.present} of {demand.symbol} "
+            f"{demand.timeframe} in that period; choose one in which Binance has traded the symbol"
         )
     report = period.to_dict()
     return {
@@ -104,6 +105,16 @@ def keep_result(
     stored["reports"], stored["reports_missing"] = _keep_pages(context, pages)
     keep(context, collection, stored)
     return handed_on(stored, str(context["run_id"]), collection, drop)
+
+
+def forget(memory: MongoMemory) -> None:
+    """Remove the variations of a run whose result is kept; while MongoDB is away that is left to `retention`."""
+    from include.errors import ServiceUnavailableError
+
+    try:
+        memory.forget()
+    except ServiceUnavailableError as error:
+        logging.getLogger(__name__).warning("the run's variations stay until retention removes them: %s", error)
 
 
 def _keep_pages(context: Context, pages: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:

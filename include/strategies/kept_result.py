@@ -32,25 +32,34 @@ def stored_result(document: Mapping[str, Any], at: datetime, requested_by: str |
 def handed_on(stored: Mapping[str, Any], task_id: str, collection: str, drop: Sequence[str]) -> dict[str, Any]:
     """Return the result as it travels: without the long lists, of which it says how long they are and where.
 
-    :param drop: names of parts that never travel. While the rest has 48 KiB or more, the largest part goes too.
+    :param drop: names of parts that never travel; `a.b` is the part `b` of `a`. While the rest has 48 KiB or more, the
+        largest part goes too.
     """
     travelling = {**stored, "timestamp": stored["timestamp"].isoformat(), "task_id": task_id, "collection": collection}
     counts = {}
-    for name in drop:
-        if name in travelling:
-            counts[name] = _count(travelling.pop(name))
+    for path in drop:
+        whole, _, part = path.partition(".")
+        if part:
+            inner = dict(travelling[whole])
+            counts[path] = _count(inner.pop(part))
+            travelling[whole] = inner
+        else:
+            counts[path] = _count(travelling.pop(whole))
     while _size({**travelling, "not_in_xcom": counts}) >= XCOM_BYTES:
         largest = max(travelling, key=lambda name: _size(travelling[name]))
         counts[largest] = _count(travelling.pop(largest))
     return {**travelling, "not_in_xcom": counts}
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV with the first one's names as header; empty without rows."""
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    """Return rows as CSV with a header; empty without rows.
+
+    :param columns: by default those of the first row.
+    """
     if not rows:
         return ""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=columns or list(rows[0]), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

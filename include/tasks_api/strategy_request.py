@@ -1,4 +1,4 @@
-"""From the params of a run to the backtest that it asks for, and what must hold before its work begins."""
+"""From the params of a run to the backtest or optimisation that it asks for: all that can be refused is refused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from include.errors import BadInputError
-from include.market.timeframes import bars_per_day, timeframe_ms
+from include.market.timeframes import timeframe_ms
+from include.strategies.optimise.request import OptimisationRequest
+from include.strategies.optimise.space import SearchSpace
+from include.strategies.optimise.windows import plan
 from include.strategies.positions import require_bars
 from include.strategies.registry import get_strategy, parse_strategy_params
-from include.strategies.request import BacktestRequest, warm_up_bars
+from include.strategies.request import RUN_IN, BacktestRequest, warm_up_bars
 from include.tasks_api.params.backtest_strategy import BacktestStrategyParams
+from include.tasks_api.params.optimize_strategy import OptimizeStrategyParams
 from include.tasks_api.params.strategy_lab import FIRST_DAY, StrategyLabParams, day_ms
 
 
@@ -18,8 +22,9 @@ from include.tasks_api.params.strategy_lab import FIRST_DAY, StrategyLabParams, 
 class CandleDemand:
     """The candles of a run: those of its period, and those before it that settle the indicators.
 
-    :param start_ms, end_ms: of the period; the end is exclusive.
     :param first_ms: from where on candles are loaded.
+    :param start_ms, end_ms: of the period; the end is exclusive.
+    :param least: candles of the period without which nothing can be computed.
     """
 
     symbol: str
@@ -27,14 +32,7 @@ class CandleDemand:
     first_ms: int
     start_ms: int
     end_ms: int
-
-    @classmethod
-    def of(cls, params: StrategyLabParams, warm_up: int) -> CandleDemand:
-        """Return the demand of a run whose indicators need `warm_up` candles before its period."""
-        first_ms = params.start_ms - warm_up * timeframe_ms(params.timeframe)
-        return cls(
-            params.symbol, params.timeframe, max(first_ms, day_ms(str(FIRST_DAY))), params.start_ms, params.end_ms
-        )
+    least: int
 
     @property
     def bars(self) -> int:
@@ -45,18 +43,15 @@ class CandleDemand:
 def backtest_request(params: BacktestStrategyParams) -> BacktestRequest:
     """Return what a run of `backtest_strategy` asks for.
 
-    :raises BadInputError: when the period has fewer candles than the longest indicator needs.
+    :raises BadInputError: for parameters that the strategy does not take.
     """
-    strategy_params = parse_strategy_params(params.strategy_name, params.parameters)
-    days = (params.end_ms - params.start_ms) // 86_400_000
-    require_bars(get_strategy(params.strategy_name), strategy_params, days * bars_per_day(params.timeframe))
     return BacktestRequest(
         strategy=params.strategy_name,
         symbol=params.symbol,
         timeframe=params.timeframe,
         start_ms=params.start_ms,
         end_ms=params.end_ms,
-        params=strategy_params,
+        params=parse_strategy_params(params.strategy_name, params.parameters),
         costs=params.costs,
         cash_usdt=params.initial_cash_usdt,
         direction=params.direction,
@@ -67,10 +62,65 @@ def backtest_request(params: BacktestStrategyParams) -> BacktestRequest:
 def backtest_demand(params: BacktestStrategyParams) -> CandleDemand:
     """Return the candles that a run of `backtest_strategy` needs.
 
-    :raises BadInputError: as :func:`backtest_request`.
+    :raises BadInputError: when the period has fewer than the longest indicator needs.
     """
     request = backtest_request(params)
-    return CandleDemand.of(params, warm_up_bars(get_strategy(request.strategy), request.params))
+    definition = get_strategy(request.strategy)
+    demand = _demand(params, warm_up_bars(definition, request.params), definition.lookback(request.params) + 2)
+    require_bars(definition, request.params, demand.bars)
+    return demand
+
+
+def optimisation_request(params: OptimizeStrategyParams) -> OptimisationRequest:
+    """Return what a run of `optimize_strategy` asks for.
+
+    :raises BadInputError: naming the parameter and what is allowed.
+    """
+    return OptimisationRequest(
+        strategy=params.strategy_name,
+        symbol=params.symbol,
+        timeframe=params.timeframe,
+        start_ms=params.start_ms,
+        end_ms=params.end_ms,
+        method=params.method,
+        variations=params.parameter_variations,
+        objective=params.objective,
+        costs=params.costs,
+        cash_usdt=params.initial_cash_usdt,
+        direction=params.direction,
+        seed=params.seed,
+        windows=params.windows,
+        anchored=params.anchored,
+        train_share=params.train_share,
+        embargo_days=params.embargo_days,
+    )
+
+
+def optimisation_demand(params: OptimizeStrategyParams) -> CandleDemand:
+    """Return the candles that a run of `optimize_strategy` needs.
+
+    :raises BadInputError: for an empty search space, or a period that is too short for the slowest variation or for
+        the windows.
+    """
+    request = optimisation_request(params)
+    space = SearchSpace.of(get_strategy(request.strategy))
+    slowest = max((space.params(point) for point in space.points), key=space.definition.lookback)
+    demand = _demand(params, RUN_IN * space.longest_lookback, space.longest_lookback + 2)
+    require_bars(space.definition, slowest, demand.bars)
+    plan(
+        request.start_ms, request.end_ms, windows=request.windows, anchored=request.anchored,
+        train_share=request.train_share, embargo_days=request.embargo_days,
+        lookback_ms=space.longest_lookback * timeframe_ms(request.timeframe),
+    )  # fmt: skip
+    return demand
+
+
+def _demand(params: StrategyLabParams, warm_up: int, least: int) -> CandleDemand:
+    first_ms = params.start_ms - warm_up * timeframe_ms(params.timeframe)
+    oldest_ms = day_ms(str(FIRST_DAY))
+    return CandleDemand(
+        params.symbol, params.timeframe, max(first_ms, oldest_ms), params.start_ms, params.end_ms, least
+    )
 
 
 def require_over(end_ms: int, now_ms: int) -> None:
