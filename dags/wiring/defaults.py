@@ -18,6 +18,10 @@ PRIORITY: dict[Queue, int] = {
     "critical": 10, "ml_training": 8, "bulk_analysis": 6, "scheduled": 5, "backtesting": 3, "optimization": 1,
 }  # fmt: skip
 
+SHORT_TASKS_OF: dict[Queue, Queue] = {"ml_training": "scheduled"}
+"""Where a DAG's other tasks run. The training workers have a slot per training and nothing else: behind two trainings
+of hours, the admission of a third would wait inside the broker until it is given up."""
+
 TAGS = ("ml", "monitoring", "ai-improvement", "market-data", "risk", "storage", "strategies", "scheduled", "on-demand")
 """The tags a DAG may carry; a test compares."""
 
@@ -28,10 +32,10 @@ def training_pool() -> str:
 
 
 def task_defaults(queue: Queue, timeout: timedelta = timedelta(minutes=10)) -> dict[str, Any]:
-    """Return a DAG's `default_args`."""
+    """Return a DAG's `default_args`. What is to run on the training workers says `queue="ml_training"` itself."""
     return {
         "owner": "trading-ops",
-        "queue": queue,
+        "queue": SHORT_TASKS_OF.get(queue, queue),
         "priority_weight": PRIORITY[queue],
         "weight_rule": "absolute",
         "execution_timeout": timeout,

@@ -114,5 +114,6 @@ class TestDag:
         for task in dag_bag.dags[dag_id].tasks:
             is_training = task.task_id.endswith(".train")
             assert (task.pool == "cpu_training") == is_training, task.task_id
+            assert (task.queue == "ml_training") == is_training, task.task_id
             if is_training:
                 assert task.max_active_tis_per_dag == 2
