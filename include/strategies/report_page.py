@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from bokeh.embed import file_html
+from bokeh.io.state import curstate
 from bokeh.resources import INLINE
 
 from include.strategies.simulation import PlayedSimulation
@@ -26,4 +27,9 @@ def report_page(simulation: PlayedSimulation, title: str) -> str:
             plot_drawdown=True,
             open_browser=False,
         )
+    # The library gives the document of its figure, and every later one of this process, a script that loads a counter of
+    # page views from its home page.
+    curstate().reset()
+    if figure.document is not None:
+        figure.document.remove_root(figure)
     return file_html(figure, INLINE, title)
