@@ -37,7 +37,7 @@ class OptimizeStrategyParams(StrategyLabParams):
         json_schema_extra=form(
             WHAT,
             "method must be one of: grid, genetic, model",
-            values_display={"grid": "Grid", "genetic": "Genetic algorithm", "model": "Model-based (sambo)"},
+            values_display={"grid": "Grid", "genetic": "Genetic algorithm", "model": "Model-based (Gaussian process)"},
         ),
     )
     objective: Literal["sharpe_ratio", "sortino_ratio", "calmar_ratio", "total_return", "profit_factor"] = Field(
