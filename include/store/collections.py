@@ -174,6 +174,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     OUTBOX: [
         IndexModel([("dedupe_key", ASCENDING)], unique=True, name="dedupe_key"),
         IndexModel([("state", ASCENDING), ("created_at", ASCENDING)], name="state_created"),
+        IndexModel([("state", ASCENDING), ("queued_at", ASCENDING)], name="state_queued"),
         IndexModel([("unsaid", ASCENDING)], partialFilterExpression={"unsaid": True}, name="unsaid"),
     ],
 }
