@@ -27,8 +27,8 @@ def report_page(simulation: PlayedSimulation, title: str) -> str:
             plot_drawdown=True,
             open_browser=False,
         )
-    # The library gives the document of its figure, and every later one of this process, a script that loads a counter of
-    # page views from its home page.
+    # The library gives the document of its figure, and every later one of this process, a script that loads a counter
+    # of page views from its home page.
     curstate().reset()
     if figure.document is not None:
         figure.document.remove_root(figure)

@@ -210,7 +210,7 @@ def trade(bars: Bars, wanted: list[int], costs: TradingCosts, cash: float, befor
     """
     fee = costs.fee_pct / 100
     share = costs.position_pct / 100
-    lost = _lost(bars, costs, before)
+    lost = lost_at_each_bar(bars, costs, before)
     last = len(bars.close) - 1
     run = PlainRun(equity=[cash])
     money = cash
@@ -265,7 +265,7 @@ def trade(bars: Bars, wanted: list[int], costs: TradingCosts, cash: float, befor
     return run
 
 
-def _lost(bars: Bars, costs: TradingCosts, before: Bars | None) -> list[float]:
+def lost_at_each_bar(bars: Bars, costs: TradingCosts, before: Bars | None = None) -> list[float]:
     """Return the share of the price that a fill at each bar's open loses."""
     early = 0 if before is None else len(before.close)
     whole = bars
