@@ -15,11 +15,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Label, dag, task
 
+from dags.wiring.approval import TASK_ID, approval
 from dags.wiring.defaults import dag_defaults
-from dags.wiring.gpt4_switch import APPROVE, REJECT
 from dags.wiring.params import dag_params
 from include.settings import get_settings
 from include.tasks_api.params.reports import EnableGpt4Params
@@ -49,16 +48,7 @@ def enable_gpt4() -> None:
     @task.branch
     def is_switched_off(evidence: dict[str, Any]) -> str:
         """Choose the way: nothing to approve while GPT-4 is on."""
-        return "already_on" if evidence["on"] else "approve"
-
-    @task
-    def already_on() -> None:
-        """Do nothing: GPT-4 may be asked."""
-
-    @task.branch
-    def is_approved(answer: dict[str, Any]) -> str:
-        """Choose by the answer."""
-        return "switch_on" if answer["chosen_options"] == [APPROVE] else "keep_off"
+        return "result" if evidence["on"] else TASK_ID
 
     @task(multiple_outputs=False)
     def switch_on(**context: Any) -> dict[str, Any]:
@@ -67,35 +57,18 @@ def enable_gpt4() -> None:
 
         return switch_on_again(context)
 
-    @task(multiple_outputs=False)
-    def keep_off(**context: Any) -> dict[str, Any]:
-        """Say that it was refused, and by whom."""
-        from dags.wiring.gpt4_switch import refused
-
-        return refused(context)
-
-    @task(trigger_rule="none_failed_min_one_success", multiple_outputs=False)
+    # Not behind the approval itself: a refusal skips what directly follows it.
+    @task(trigger_rule="none_failed", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
-        """Return what the run has come to."""
-        from dags.wiring.gpt4_switch import outcome
+        """Return what the run has come to; say a refusal."""
+        from dags.wiring.gpt4_switch import end
 
-        return outcome(context)
+        return end(context)
 
-    # Not the ApprovalOperator: after a refusal that keeps no answer, so nobody would know who has refused.
-    approve = HITLOperator(
-        task_id="approve",
-        subject="May GPT-4 be asked again?",
-        body="{{ ti.xcom_pull(task_ids='gather_evidence')['text'] }}",
-        options=[APPROVE, REJECT],
-        defaults=REJECT,
-        response_timeout=timedelta(hours=get_settings().approval_timeout_h),
-    )
-    way = is_switched_off(gather_evidence())
-    approved, end = is_approved(approve.output), result()
-    way >> Label("on already") >> already_on() >> end
-    way >> Label("switched off") >> approve
-    approved >> Label("approved") >> switch_on() >> end
-    approved >> Label("refused, or nobody answered") >> keep_off() >> end
+    approve = approval("May GPT-4 be asked again?", "{{ ti.xcom_pull(task_ids='gather_evidence')['text'] }}")
+    way, last = is_switched_off(gather_evidence()), result()
+    way >> Label("switched off") >> approve >> switch_on() >> last
+    way >> Label("on already: nothing to ask") >> last
 
 
 enable_gpt4()

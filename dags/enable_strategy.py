@@ -8,7 +8,8 @@ Lets a strategy trade again that was disabled; a person has to approve it, with 
 - **Approved:** the record changes in the approver's name, the engine is told and read back, a message is sent. The
   watchdog then judges only trades that close from that moment on.
 - **Refused:** it stays disabled; the history and a message say who refused.
-- **Fails** without retries when it is not disabled, or when the engine cannot be told (the record is changed then).
+- **Fails** without retries when it is not disabled, when it was stopped again after the case was written, or when the
+  engine cannot be told (the record is changed then).
 
 Nothing else enables a strategy.
 """

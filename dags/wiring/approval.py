@@ -1,4 +1,4 @@
-"""The approval step of the risk control: a person sees the evidence and answers in Airflow (human in the loop)."""
+"""The one way to ask a person: they see the evidence and answer in Airflow (human in the loop)."""
 
 from __future__ import annotations
 

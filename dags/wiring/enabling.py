@@ -10,42 +10,51 @@ from dags.wiring.params import run_params
 from include.tasks_api.params.risk import EnableStrategyParams
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
     from include.trading.engine_commands import EngineCommands
     from include.trading.kill_switch import Record
 
 Context = Mapping[str, Any]
 
+VERSION_KEY = "version"
+"""Key of the XCom with the version of the record that the case is about."""
+
 
 def case_for(context: Context) -> str:
-    """Return what the approver reads.
+    """Return what the approver reads; leave the version of the record that it is about as XCom.
 
     :raises include.errors.BadInputError: when there is nothing to enable.
     :raises include.errors.TransientError: when MongoDB or the engine is away: nobody should decide blindly.
     """
     from dags.wiring.risk import asked_by
-    from dags.wiring.runtime import engine
+    from dags.wiring.runtime import database, engine
     from dags.wiring.strategy_watch import HISTORY
     from include.settings import get_settings
-    from include.trading.day_equity import equity_at_midnight
+    from include.trading.day_equity import equity_at_midnight, first_row_since, midnight
     from include.trading.review import enable_body
     from include.trading.strategy_figures import figures_of
     from include.trading.strategy_names import BOOK
 
     params = run_params(EnableStrategyParams, context)
-    record, now, client = _disabled(params.strategy_name), datetime.now(UTC), engine()
+    db, now, client = database(), datetime.now(UTC), engine()
+    record = _disabled(db, params.strategy_name)
     trades = client.closed_trades(since=now - HISTORY)
-    equity = equity_at_midnight(now, trades, None, client.portfolio().current_balance)
+    first = first_row_since(db, midnight(now))
+    equity = equity_at_midnight(now, trades, first, client.portfolio().current_balance)
     own = [trade for trade in trades if params.strategy_name in (BOOK, trade.strategy)]
     last = get_settings().win_rate_trades
     figures = figures_of(params.strategy_name, own, equity, last)
     since = figures_of(params.strategy_name, own, equity, last, record.changed_at)
+    context["ti"].xcom_push(VERSION_KEY, record.version)
     return enable_body(record, figures.to_dict(), since.to_dict(), asked_by(context, "manual"), params.reason)
 
 
 def enable_now(case: str, context: Context) -> dict[str, Any]:
     """Change the record in the approver's name, tell the engine, read back, say so; return the result.
 
-    :raises include.trading.kill_switch.StillTradesError: after the message, when the engine cannot be told.
+    :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine cannot be told.
+    :raises include.errors.BadInputError: when it has been stopped again since the case was written.
     :raises include.errors.TransientError: when it may be told later; the record is changed already, and stays so.
     """
     from dags.wiring.approval import answer
@@ -63,6 +72,7 @@ def enable_now(case: str, context: Context) -> dict[str, Any]:
         raise NotFollowedError(f"{params.strategy_name} is not enabled: nobody has approved it")
     name, approver, db = params.strategy_name, given[1], database()
     before = read_record(db, name)
+    _require_unchanged(context, before)
     disabled_for, never_stopped = _then(context, before)
     former = _former(context, before)
     evidence = {"asked_by": asked_by(context, "manual"), "case": case}
@@ -128,17 +138,30 @@ def end(context: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _disabled(name: str) -> Record:
-    from dags.wiring.runtime import database
+def _disabled(db: Database[dict[str, Any]], name: str) -> Record:
+    from dags.wiring.storage import stored_by_now
     from include.errors import BadInputError
-    from include.trading.kill_switch import read_records
+    from include.trading.kill_switch import apply_waiting, read_records
 
-    records = read_records(database())
+    apply_waiting(stored_by_now(db))  # it may have been stopped while MongoDB was away
+    records = read_records(db)
     record = records.get(name)
     if record is None or not record.disabled:
         disabled = ", ".join(sorted(other for other, its in records.items() if its.disabled)) or "nothing"
         raise BadInputError(f"{name} is not disabled, so there is nothing to enable; disabled: {disabled}")
     return record
+
+
+def _require_unchanged(context: Context, before: Record | None) -> None:
+    """Refuse an approval of something else than what holds now: nobody has seen why it was stopped since."""
+    from include.errors import BadInputError
+
+    shown = context["ti"].xcom_pull(task_ids="review", key=VERSION_KEY)
+    if before is not None and before.disabled and before.version != shown:
+        raise BadInputError(
+            f"{before.strategy} was stopped again after this case was written ({before.changed_at:%Y-%m-%d %H:%M} UTC, "
+            f"by {before.by}: {before.reason:.200}), so it stays stopped: start enable_strategy again"
+        )
 
 
 def _then(context: Context, before: Record | None) -> tuple[str, bool]:

@@ -10,9 +10,7 @@ from include.tasks_api.params.reports import EnableGpt4Params
 
 Context = Mapping[str, Any]
 
-APPROVE, REJECT = "Approve", "Reject"
 HISTORY_SHOWN = 5
-NOBODY = "nobody answered in time"
 
 
 def gather_evidence(context: Context) -> dict[str, Any]:
@@ -22,6 +20,7 @@ def gather_evidence(context: Context) -> dict[str, Any]:
     from dags.wiring.runtime import database, triggering_user
     from include.analyst.cost_control import present_costs
     from include.analyst.gpt4_switch import read_switch
+    from include.markdown import inline
     from include.notify.reports.cost import switched_off_text
     from include.notify.reports.render import usd, when
     from include.settings import get_settings
@@ -34,9 +33,9 @@ def gather_evidence(context: Context) -> dict[str, Any]:
     with mongo_outage("reading the history of the switch of GPT-4"):
         history = list(db[GPT4_SWITCH_HISTORY].find().sort("version", -1).limit(HISTORY_SHOWN))
     lines = [
-        switched_off_text(switch),
+        inline(switched_off_text(switch)),
         "",
-        f"**Asked for by** {triggering_user(context) or 'unknown user'}: {params.reason}",
+        f"**Asked for by** {inline(triggering_user(context) or 'unknown user')}: {inline(params.reason)}",
         "",
         "| Spent (ledger and AI service) | USD | Critical above |",
         "|---|---|---|",
@@ -45,12 +44,12 @@ def gather_evidence(context: Context) -> dict[str, Any]:
         f"| this month | {usd(costs.month)} | {usd(settings.monthly_cost_critical_usd)} |",
         f"| projected for today | {usd(costs.projected_day)} | |",
         "",
-        *(f"- {note}" for note in about["notes"]),
+        *(f"- {inline(note)}" for note in about["notes"]),
         "",
         "Approving grants the exceeded limit once more, on top of what is spent by then. Last changes:",
         "",
         *(
-            f"- {when(row['at'])}: {'on' if row['on'] else 'off'}, by {row['by']}: {row['reason']}"
+            f"- {when(row['at'])}: {'on' if row['on'] else 'off'}, by {inline(row['by'])}: {inline(row['reason'])}"
             for row in history
         ),
     ]  # fmt: skip
@@ -58,18 +57,26 @@ def gather_evidence(context: Context) -> dict[str, Any]:
 
 
 def switch_on_again(context: Context) -> dict[str, Any]:
-    """Switch GPT-4 on in the name of whoever approved; send the note; repeatable."""
+    """Switch GPT-4 on in the name of whoever approved; send the note; repeatable.
+
+    :raises include.errors.TradingOpsError: when nobody has approved it.
+    """
     from datetime import UTC, datetime
 
+    from dags.wiring.approval import answer
     from dags.wiring.runtime import database, send
     from include.analyst.cost_control import present_costs
     from include.analyst.cost_limits import Approval
     from include.analyst.gpt4_switch import read_switch, switch_on
+    from include.errors import TradingOpsError
     from include.notify.reports.cost import gpt4_on_message
     from include.settings import get_settings
 
-    params, db, now = run_params(EnableGpt4Params, context), database(), datetime.now(UTC)
-    by = f"{approver(context) or 'unknown user'} (enable_gpt4/{context['run_id']})"
+    params, given = run_params(EnableGpt4Params, context), answer(context)
+    if given is None or not given[0]:
+        raise TradingOpsError("GPT-4 stays switched off: nobody has approved it")
+    db, now = database(), datetime.now(UTC)
+    by = f"{given[1]} (enable_gpt4/{context['run_id']})"
     costs, _ = present_costs(db, get_settings(), now)
     approval = Approval(f"{now:%Y-%m-%d}", costs.today, f"{now:%Y-%m}", costs.month)
     evidence = {"today_usd": costs.today, "month_usd": costs.month, "approval": approval.to_document()}
@@ -80,36 +87,19 @@ def switch_on_again(context: Context) -> dict[str, Any]:
     return {"on": switch.on, "by": switch.by}
 
 
-def refused(context: Context) -> dict[str, Any]:
-    """Tell people that GPT-4 stays off; return who has refused."""
+def end(context: Context) -> dict[str, Any]:
+    """Return what the run has come to: `switched_on`, `refused` or `already_on`, and by whom; say a refusal."""
+    from dags.wiring.approval import NOBODY, answer
     from dags.wiring.runtime import database, send
     from include.analyst.gpt4_switch import read_switch
     from include.notify.reports.cost import gpt4_refused_message
 
-    who = approver(context)
-    said = f"by {who}" if who else NOBODY
-    send(gpt4_refused_message(read_switch(database()), said, context["run_id"]))
-    return {"refused_by": who, "reason": f"refused {said}"}
-
-
-def outcome(context: Context) -> dict[str, Any]:
-    """Return what the run has come to: `switched_on`, `refused` or `already_on`, and by whom."""
-    from dags.wiring.runtime import database
-    from include.analyst.gpt4_switch import read_switch
-
-    pulled = context["ti"].xcom_pull
     switch = read_switch(database())
     known = {"status": "success", "task_id": context["run_id"], "on": switch.on, "by": switch.by}
-    if pulled(task_ids="gather_evidence")["on"]:
+    if context["ti"].xcom_pull(task_ids="gather_evidence")["on"]:
         return {**known, "outcome": "already_on", "reason": "GPT-4 was on already: nothing was to be approved"}
-    if (refusal := pulled(task_ids="keep_off")) is not None:
-        return {**known, "outcome": "refused", **refusal}
-    return {**known, "outcome": "switched_on", "approved_by": approver(context)}
-
-
-def approver(context: Context) -> str | None:
-    """Return the name of whoever has answered; None when the time ran out."""
-    answer = context["ti"].xcom_pull(task_ids="approve") or {}
-    user = answer.get("responded_by_user") or {}
-    name = user.get("name") or user.get("id")
-    return str(name) if name else None
+    approved, who = answer(context) or (False, NOBODY)
+    if approved:
+        return {**known, "outcome": "switched_on", "approved_by": who}
+    send(gpt4_refused_message(switch, f"by {who}", context["run_id"]))
+    return {**known, "outcome": "refused", "refused_by": who, "reason": f"refused by {who}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,13 @@ from include.tasks_api.params.risk import HaltNewEntriesParams
 
 if TYPE_CHECKING:
     from include.trading.blunt_lever import Lever
-    from include.trading.kill_switch import Record
-
-log = logging.getLogger(__name__)
+    from include.trading.engine_commands import EngineCommands
+    from include.trading.kill_switch import Order, Record
 
 Context = Mapping[str, Any]
 
-CASE_KEY = "case"
+CASE_KEY, FORMER_KEY = "case", "former"
+"""Key of the XCom that the approver reads; key in the task state store of the values before the lever was pulled."""
 
 
 def way(context: Context) -> str:
@@ -26,6 +25,7 @@ def way(context: Context) -> str:
 
     :raises include.errors.ConfigurationError: while no lever is configured.
     :raises include.errors.BadInputError: for a re-assertion of a halt that is not in the record.
+    :raises include.errors.TransientError: for a re-assertion while MongoDB is away.
     """
     from dags.wiring.approval import TASK_ID
     from dags.wiring.risk import asked_by
@@ -52,56 +52,86 @@ def way(context: Context) -> str:
 def halt_now(context: Context) -> dict[str, Any]:
     """Read the former values, record, pull the lever, read back, say so; return the result.
 
-    :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine did not take it.
+    What is only done again is left alone when a person has taken it back meanwhile.
+
+    :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine did not take it, or when
+        no record could be kept.
     :raises include.errors.TransientError: when trying again may help.
     """
     from dags.wiring.approval import answer
     from dags.wiring.emergency import RETRIES
     from dags.wiring.retry import last_try
-    from dags.wiring.risk import RecordKeeper, asked_by, commands, kept_safely
-    from dags.wiring.runtime import send
-    from include.errors import TradingOpsError, TransientError
+    from dags.wiring.risk import RecordKeeper, asked_by, commands, said_unless_repeated
+    from include.errors import ServiceUnavailableError, TradingOpsError, TransientError
     from include.notify.risk_alerts import halted_message
     from include.settings import get_settings
-    from include.trading.blunt_lever import DESCRIPTIONS, put, setting, stopped
-    from include.trading.kill_switch import NotFollowedError, Order, note_engine
+    from include.trading.blunt_lever import DESCRIPTIONS, put, stopped
+    from include.trading.kill_switch import NotFollowedError
     from include.trading.strategy_names import BOOK
 
-    params, run_id, now = run_params(HaltNewEntriesParams, context), str(context["run_id"]), datetime.now(UTC)
-    given, halted = answer(context), _halted()
-    if params.trigger != "reassert" and (given is None or not given[0]):
+    params, run_id = run_params(HaltNewEntriesParams, context), str(context["run_id"])
+    given, reassert = answer(context), params.trigger == "reassert"
+    if not reassert and (given is None or not given[0]):
         raise NotFollowedError("new entries are not stopped: nobody has approved it")
-    approver = given[1] if given is not None else (halted.by if halted is not None else "unknown")
-    configured = get_settings().blunt_lever
-    lever: Lever = halted.evidence["lever"] if halted is not None else configured  # type: ignore[assignment]
-    engine, problem = commands(), None
-    keeper: RecordKeeper | None = None
     try:
-        former = halted.evidence["former"] if halted is not None else setting(engine, lever)
-        evidence = {
-            **kept_safely(params.evidence), "lever": lever, "former": former,
-            "asked_by": asked_by(context, params.trigger),
-        }  # fmt: skip
-        keeper = RecordKeeper({BOOK: Order(BOOK, "disabled", params.reason, approver, run_id, now, evidence)})
-        keeper(BOOK)
+        halted = _halted()
+    except ServiceUnavailableError:
+        if reassert:
+            raise
+        halted = None  # the approval counts, and the record waits in the spool
+    if reassert and halted is None:
+        return {"status": "skipped", "reason": "a person has taken the halt back since", "task_id": run_id}
+    approver = given[1] if given is not None else halted.by if halted is not None else "unknown"
+    lever: Lever = halted.evidence["lever"] if halted is not None else get_settings().blunt_lever  # type: ignore[assignment]
+    engine, is_stopped, problem = commands(), False, None
+    keeper = RecordKeeper({})
+    try:
+        if not reassert:
+            keeper = RecordKeeper({BOOK: _order(context, approver, lever, halted, engine)})
+        record, unkept = keeper(BOOK)
         put(engine, lever, stopped(lever))
+        is_stopped = True
+        if record == "not_kept":
+            raise TransientError(f"no record of it could be kept: {unkept}")
     except TransientError as error:
         if not last_try(context, RETRIES):
             raise
         problem = str(error)
     except TradingOpsError as error:
         problem = str(error)
-    if keeper is not None and keeper.db is not None:
-        state = {"outcome": "not_followed" if problem else "disabled", "at": datetime.now(UTC), "problem": problem}
-        note_engine(keeper.db, BOOK, "disabled", state, run_id, context["ti"].try_number)
+    state = {"outcome": "disabled" if is_stopped else "not_followed", "at": datetime.now(UTC), "problem": problem}
+    keeper.note(BOOK, state, run_id, context["ti"].try_number)
     result = {
-        "status": "failed" if problem else "success", "lever": lever, "what": DESCRIPTIONS[lever],
-        "approved_by": approver, "reason": params.reason, "problem": problem, "task_id": run_id,
+        "status": "failed" if problem else "success", "stopped": is_stopped, "lever": lever,
+        "what": DESCRIPTIONS[lever], "approved_by": approver, "reason": params.reason, "problem": problem,
+        "asked_by": asked_by(context, params.trigger), "task_id": run_id,
     }  # fmt: skip
-    send(halted_message(result))
+    trouble = "" if problem is None else "not kept" if is_stopped else "not followed"
+    is_said = said_unless_repeated(keeper.db, "halt", trouble, halted_message(result), repeated=reassert)
+    if not is_said and not last_try(context, RETRIES):
+        raise TransientError("the message could be neither delivered nor kept")
     if problem:
-        raise NotFollowedError(f"new entries could not be stopped: {problem}")
+        raise NotFollowedError(f"new entries are {'stopped, but' if is_stopped else 'not stopped:'} {problem}")
     return result
+
+
+def _order(context: Context, approver: str, lever: Lever, halted: Record | None, engine: EngineCommands) -> Order:
+    """Return the order to stop, with the values that undo it: those before the first try of this run."""
+    from dags.wiring.risk import asked_by, kept_safely
+    from include.trading.blunt_lever import setting
+    from include.trading.kill_switch import Order
+    from include.trading.strategy_names import BOOK
+
+    params, store = run_params(HaltNewEntriesParams, context), context["task_state_store"]
+    former = halted.evidence["former"] if halted is not None else store.get(FORMER_KEY, None)
+    if former is None:
+        former = setting(engine, lever)
+        store.set(FORMER_KEY, former)
+    evidence = {
+        **kept_safely(params.evidence), "lever": lever, "former": former,
+        "asked_by": asked_by(context, params.trigger),
+    }  # fmt: skip
+    return Order(BOOK, "disabled", params.reason, approver, str(context["run_id"]), datetime.now(UTC), evidence)
 
 
 def end(context: Context) -> dict[str, Any]:
@@ -126,15 +156,10 @@ def end(context: Context) -> dict[str, Any]:
 
 
 def _halted() -> Record | None:
-    """Return the book's record if it says that new entries are stopped; None also while MongoDB is away."""
+    """Return the book's record if it says that new entries are stopped."""
     from dags.wiring.runtime import database
-    from include.errors import ServiceUnavailableError
     from include.trading.kill_switch import read_record
     from include.trading.strategy_names import BOOK
 
-    try:
-        record = read_record(database(), BOOK)
-    except ServiceUnavailableError as error:
-        log.warning("the record of the book is unknown: %s", error)
-        return None
+    record = read_record(database(), BOOK)
     return record if record is not None and record.disabled else None

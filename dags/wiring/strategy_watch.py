@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dags.wiring.notifier import notify_failure
 from dags.wiring.params import run_params
-from include.tasks_api.params.risk import StrategyWatchdogParams
+from dags.wiring.runtime import OVER
+from include.tasks_api.params.risk import MOST_STRATEGIES, StrategyWatchdogParams, is_strategy
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -58,7 +60,10 @@ def look(context: Context) -> dict[str, Any]:
     equity = _equity(db, trades, now, str(context["run_id"]))
     active, why_not = _active()
     found = check(trades, equity, records, active, Limits.from_settings(settings), now)
-    runs = _runs(context, found, records, settings.blunt_lever)
+    runs = _runs(context, found, records)
+    approval = None
+    if found.book is not None and settings.blunt_lever != "off":
+        approval = _approval(context, found.book, runs)
     if _halt_undone(records):
         runs.append(_run("halt_new_entries", f"rehalt__{context['run_id']}", "an approved halt was undone", "reassert"))
     return {
@@ -71,9 +76,7 @@ def look(context: Context) -> dict[str, Any]:
         "say": {
             "at": now.isoformat(),
             "book": _book(found.book),
-            "approval": next(
-                (run["trigger_run_id"] for run in runs if run["trigger_run_id"].startswith("halt__")), None
-            ),
+            "approval": approval,
             "powerless": list(found.powerless),
             "unknown": found.unknown,
         },
@@ -81,59 +84,47 @@ def look(context: Context) -> dict[str, Any]:
 
 
 def say(checked: dict[str, Any] | None) -> dict[str, Any]:
-    """Send what this check has to say and has not said lately; return what was sent."""
-    from dags.wiring.runtime import database
-    from include.errors import ServiceUnavailableError
+    """Send what this check has to say and has not said lately; return what became of it."""
+    from dags.wiring.risk import said, said_once
     from include.notify import risk_alerts
     from include.settings import get_settings
     from include.trading.risk_state import over
 
     if checked is None:
         return {}
-    settings, told = get_settings(), checked["say"]
+    lever, told, db = get_settings().blunt_lever, checked["say"], _database()
     now = datetime.fromisoformat(told["at"])
-    db: Database[dict[str, Any]] | None
-    try:
-        db = database()
-    except ServiceUnavailableError:
-        db = None
+    book, approval, powerless, unknown = told["book"], told["approval"], told["powerless"], told["unknown"]
     sent: dict[str, Any] = {}
-    book = told["book"]
     if book is not None:
-        approval = told["approval"]
-
-        def about_book(number: str) -> Any:
-            return risk_alerts.book_message(
-                book["reason"], book["evidence"], settings.blunt_lever, approval, number, now
-            )
-
-        sent["book"] = _once(db, "book", book["situation"], about_book, now)
-    if told["powerless"]:
-        names = told["powerless"]
-        sent["powerless"] = _once(
-            db, "powerless", ",".join(names),
-            lambda number: risk_alerts.powerless_message(names, settings.blunt_lever, number, now), now,
+        reason, evidence = book["reason"], book["evidence"]
+        sent["book"] = said_once(
+            db, "book", book["situation"],
+            lambda number: risk_alerts.book_message(reason, evidence, lever, approval, number, now), now,
         )  # fmt: skip
-    if told["unknown"]:
-        unknown = told["unknown"]
-        sent["unknown"] = _once(
+    if powerless:
+        sent["powerless"] = said_once(
+            db, "powerless", ",".join(powerless),
+            lambda number: risk_alerts.powerless_message(powerless, lever, number, now), now,
+        )  # fmt: skip
+    if unknown:
+        sent["unknown"] = said_once(
             db, "unknown", ",".join(unknown), lambda number: risk_alerts.unknown_message(unknown, number, now), now
         )
     if db is not None:
-        for key, still in (("book", book), ("powerless", told["powerless"]), ("unknown", told["unknown"])):
+        for key, still in (("book", book), ("powerless", powerless), ("unknown", unknown)):
             if not still:
                 over(db, key)
         since = over(db, "blind")
         if since is not None:
-            _send(risk_alerts.sees_again_message(since, now))
-            sent["sees_again"] = True
+            sent["sees_again"] = said(risk_alerts.sees_again_message(since, now))
     return sent
 
 
 def notify_blind(context: Context) -> None:
     """Say once in a while, not at every run, that nothing can be judged (runs in the task's process)."""
-    from dags.wiring.runtime import database
-    from include.errors import ServiceUnavailableError, TransientError
+    from dags.wiring.risk import said_once
+    from include.errors import TransientError
     from include.notify.risk_alerts import blind_message
 
     error = context.get("exception")
@@ -141,29 +132,46 @@ def notify_blind(context: Context) -> None:
         notify_failure(context)
         return
     now, run_id = datetime.now(UTC), str(context["run_id"])
-    db: Database[dict[str, Any]] | None
+    said_once(_database(), "blind", "blind", lambda number: blind_message(error, number, now, run_id), now)
+
+
+def _database() -> Database[dict[str, Any]] | None:
+    """Return the database, None while it cannot be used: the watch goes on without it."""
+    from dags.wiring.runtime import database
+
     try:
-        db = database()
-    except ServiceUnavailableError:
-        db = None
-    _once(db, "blind", "blind", lambda number: blind_message(error, number, now, run_id), now)
+        return database()
+    except Exception as error:  # also a connection that is configured wrongly must not blind the watch
+        log.exception("MongoDB cannot be used: %s", type(error).__name__)
+        return None
 
 
 def _records() -> tuple[Database[dict[str, Any]] | None, dict[str, Record]]:
-    from dags.wiring.runtime import database
-    from include.errors import ServiceUnavailableError
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    from dags.wiring.risk import MONGO_TIMEOUT_S
+    from include.errors import TransientError
     from include.trading.kill_switch import apply_waiting, read_records
 
+    db = _database()
+    if db is None:
+        return None, {}
     try:
-        db = database()
-        apply_waiting(db)
-        return db, read_records(db)
-    except ServiceUnavailableError as error:
+        with pymongo.timeout(MONGO_TIMEOUT_S):
+            apply_waiting(db)
+            return db, read_records(db)
+    except (TransientError, PyMongoError) as error:
         log.warning("the kill switches are unknown, so everybody is judged: %s", error)
         return None, {}
 
 
 def _equity(db: Database[dict[str, Any]] | None, trades: Sequence[Trade], now: datetime, run_id: str) -> DayEquity:
+    from contextlib import nullcontext
+
+    import pymongo
+
+    from dags.wiring.risk import AWAY_TIMEOUT_S
     from dags.wiring.runtime import engine
     from dags.wiring.storage import keep_row
     from include.errors import ServiceUnavailableError, TransientError
@@ -188,7 +196,8 @@ def _equity(db: Database[dict[str, Any]] | None, trades: Sequence[Trade], now: d
             return DayEquity(midnight(now), None, "balance_now", now, f"the engine does not tell its balance: {error}")
         return equity_at_midnight(now, trades, first, 0.0)
     try:
-        keep_row(EQUITY_HISTORY, equity_row(run_id, EquityPoint(now, portfolio.current_balance, portfolio.equity)))
+        with nullcontext() if db is not None else pymongo.timeout(AWAY_TIMEOUT_S):  # who must be stopped does not wait
+            keep_row(EQUITY_HISTORY, equity_row(run_id, EquityPoint(now, portfolio.current_balance, portfolio.equity)))
     except TransientError:
         log.exception("the equity of this check could not be kept")
     return equity_at_midnight(now, trades, first, portfolio.current_balance)
@@ -205,36 +214,55 @@ def _active() -> tuple[frozenset[str] | None, str | None]:
     return active, "the engine has no list of active strategies" if active is None else None
 
 
-def _runs(context: Context, found: Watch, records: Mapping[str, Record], lever: str) -> list[dict[str, Any]]:
-    from include.trading.strategy_names import BOOK
-
-    runs = []
-    if found.to_disable:
-        names = [verdict.name for verdict in found.to_disable]
-        reason = "; ".join(
-            verdict.reason if len(names) == 1 else f"{verdict.name}: {verdict.reason}" for verdict in found.to_disable
-        )
-        situation = "-".join(verdict.situation for verdict in found.to_disable)[:100]
-        base = f"disable__{re.sub(r'[^A-Za-z0-9.-]', '-', '+'.join(names))[:60]}__{situation}"
-        run = _run("emergency_strategy_disable", _free(context, base), reason, "watchdog")
-        run["conf"] |= {
-            "strategy_name": ",".join(names),
-            "evidence": {verdict.name: verdict.evidence for verdict in found.to_disable},
-        }
-        runs.append(run)
-    if found.to_reassert:
+def _runs(context: Context, found: Watch, records: Mapping[str, Record]) -> list[dict[str, Any]]:
+    verdicts = {verdict.name: verdict for verdict in found.to_disable}
+    runs = [_disabling(context, [verdicts[name] for name in group]) for group in _groups(verdicts)]
+    for number, group in enumerate(_groups(found.to_reassert)):
         run = _run(
-            "emergency_strategy_disable", f"reassert__{context['run_id']}",
-            "active although disabled; " + "; ".join(f"{name}: {records[name].reason}" for name in found.to_reassert),
+            "emergency_strategy_disable", f"reassert__{context['run_id']}" + (f"__{number + 1}" if number else ""),
+            "active although disabled; " + "; ".join(f"{name}: {records[name].reason}" for name in group),
             "reassert",
         )  # fmt: skip
-        run["conf"]["strategy_name"] = ",".join(found.to_reassert)
-        runs.append(run)
-    if found.book is not None and lever != "off" and not (BOOK in records and records[BOOK].disabled):
-        run = _run("halt_new_entries", f"halt__{found.book.situation}", found.book.reason, "watchdog")
-        run["conf"]["evidence"] = found.book.evidence
+        run["conf"]["strategy_name"] = ",".join(group)
         runs.append(run)
     return runs
+
+
+def _groups(names: Collection[str]) -> list[list[str]]:
+    """Return the names as runs can take them: as many as fit into one; a name that no run takes hurts no other."""
+    known = [name for name in names if is_strategy(name)]
+    groups = [known[at : at + MOST_STRATEGIES] for at in range(0, len(known), MOST_STRATEGIES)]
+    return [*groups, *([name] for name in names if not is_strategy(name))]
+
+
+def _disabling(context: Context, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    names = [verdict.name for verdict in verdicts]
+    reason = "; ".join(
+        verdict.reason if len(names) == 1 else f"{verdict.name}: {verdict.reason}" for verdict in verdicts
+    )
+    situation = hashlib.sha256("-".join(verdict.situation for verdict in verdicts).encode()).hexdigest()[:12]
+    base = f"disable__{re.sub(r'[^A-Za-z0-9.-]', '-', '+'.join(names))[:60]}__{situation}"
+    run = _run("emergency_strategy_disable", _free(context, base), reason, "watchdog")
+    run["conf"] |= {
+        "strategy_name": ",".join(names),
+        "evidence": {verdict.name: verdict.evidence for verdict in verdicts},
+    }
+    return run
+
+
+def _approval(context: Context, book: Verdict, runs: list[dict[str, Any]]) -> str | None:
+    """Ask a person about the book, once per situation; return the run that waits for the answer, None where none does.
+
+    What was refused, or not answered in time, is not asked again: the alert says then how a person can ask.
+    """
+    ti, dag_id, run_id = context["ti"], "halt_new_entries", f"halt__{book.situation}"
+    if not ti.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
+        run = _run(dag_id, run_id, book.reason, "watchdog")
+        run["conf"]["evidence"] = book.evidence
+        runs.append(run)
+    elif ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) in OVER:
+        return None
+    return run_id
 
 
 def _run(dag_id: str, run_id: str, reason: str, trigger: str) -> dict[str, Any]:
@@ -284,34 +312,3 @@ def _book(verdict: Verdict | None) -> dict[str, Any] | None:
     if verdict is None:
         return None
     return {"reason": verdict.reason, "situation": verdict.situation, "evidence": verdict.evidence}
-
-
-def _once(db: Database[dict[str, Any]] | None, key: str, situation: str, message: Any, now: datetime) -> bool:
-    """Send a message unless it was said lately; while MongoDB is away, nobody remembers, and it is said."""
-    from include.errors import ServiceUnavailableError
-    from include.settings import get_settings
-    from include.trading.risk_state import due, said
-
-    if db is None:
-        _send(message(f"{situation}:{now:%Y%m%d%H}"))
-        return True
-    try:
-        number = due(db, key, situation, now, get_settings().risk_alert_repeat_s)
-    except ServiceUnavailableError:
-        _send(message(f"{situation}:{now:%Y%m%d%H}"))
-        return True
-    if number is None:
-        return False
-    _send(message(str(number)))
-    said(db, key, situation, number, now)
-    return True
-
-
-def _send(message: Any) -> None:
-    from dags.wiring.runtime import send
-    from include.errors import TransientError
-
-    try:
-        send(message)
-    except TransientError:
-        log.exception("a message was tried on every channel, but cannot be kept for another try")

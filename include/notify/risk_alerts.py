@@ -193,20 +193,28 @@ def refused_message(what: str, answered_by: str, task_id: str) -> Message:
 def halted_message(result: Mapping[str, Any]) -> Message:
     """Return the CRITICAL message that all new entries are stopped, or could not be.
 
-    :param result: `status, lever, what, approved_by, reason, problem, task_id`.
+    :param result: `status, stopped, lever, what, approved_by, reason, problem, task_id`.
     """
-    problem = result["problem"]
+    stopped, problem = result["stopped"], result["problem"]
     lines = [f"Reason: {result['reason']}", f"Approved by {result['approved_by']}."]
-    if problem:
+    if not stopped:
         lines += [f"The engine did not take it: {problem}", f"What to do: {STOP_BY_HAND}"]
+    elif problem:
+        lines += [
+            f"Lever {result['lever']}: {result['what']}.",
+            f"But {problem}",
+            "What to do: nobody but you knows of it, and enable_strategy cannot take it back. Bring MongoDB back, then "
+            "start halt_new_entries again, or put the engine's settings back by hand.",
+        ]
     else:
         lines += [
             f"Lever {result['lever']}: {result['what']}.",
             "Open positions keep their stops and complete. enable_strategy with strategy_name=book takes it back.",
         ]
+    title = "All new entries are stopped" if stopped else "New entries could NOT be stopped"
     return Message(
         severity=Severity.CRITICAL,
-        title="New entries could NOT be stopped" if problem else "All new entries are stopped",
+        title=f"{title}, but no record of it is kept" if stopped and problem else title,
         body="\n".join(lines),
         fields={"Lever": str(result["lever"]), "Approved by": str(result["approved_by"]), "Run": result["task_id"]},
         dedupe_key=f"halt:{result['task_id']}",

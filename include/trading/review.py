@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from include.markdown import inline
 from include.trading.blunt_lever import DESCRIPTIONS, Lever
 from include.trading.kill_switch import Record
 
@@ -27,10 +28,10 @@ def enable_body(record: Record, now: Mapping[str, Any], since: Mapping[str, Any]
     then = (record.evidence.get(record.strategy) or record.evidence).get("figures") or {}
     engine = record.engine.get("outcome") or "not asked yet"
     lines = [
-        f"**{asked_by}** asks to enable **{record.strategy}** again: {_quoted(reason)}",
+        f"**{inline(asked_by)}** asks to enable **{inline(record.strategy)}** again: {_quoted(reason)}",
         "",
-        f"Stopped {record.changed_at:%Y-%m-%d %H:%M:%S} UTC by {record.by}: {_quoted(record.reason)} "
-        f"(the engine then: {engine})",
+        f"Stopped {record.changed_at:%Y-%m-%d %H:%M:%S} UTC by {inline(record.by)}: {_quoted(record.reason)} "
+        f"(the engine then: {inline(engine)})",
         "",
         *_table({"When stopped": then, "Since then": since, "All trades now": now}),
         "",
@@ -43,7 +44,7 @@ def enable_body(record: Record, now: Mapping[str, Any], since: Mapping[str, Any]
 def halt_body(lever: Lever, evidence: Mapping[str, Any], asked_by: str, reason: str) -> str:
     """Return the case for stopping all new entries."""
     lines = [
-        f"**{asked_by}** asks to stop **all new entries of every strategy**: {_quoted(reason)}",
+        f"**{inline(asked_by)}** asks to stop **all new entries of every strategy**: {_quoted(reason)}",
         "",
         f"How: {lever}, which is {DESCRIPTIONS[lever]}. Open positions keep their stops and complete.",
         "",
@@ -55,8 +56,9 @@ def halt_body(lever: Lever, evidence: Mapping[str, Any], asked_by: str, reason: 
     for condition in conditions if isinstance(conditions, list) else ():
         if isinstance(condition, Mapping):
             ids = condition.get("trade_ids")
-            newest = ", ".join(map(str, ids[-SHOWN_IDS:])) if isinstance(ids, list) else ""
-            lines.append(f"- {condition.get('reason')} (limit {condition.get('threshold')}); newest trades: {newest}")
+            newest = ", ".join(map(inline, ids[-SHOWN_IDS:])) if isinstance(ids, list) else ""
+            reason_of_it, limit = inline(condition.get("reason")), inline(condition.get("threshold"))
+            lines.append(f"- {reason_of_it} (limit {limit}); newest trades: {newest}")
     lines += [
         "",
         "Approve: it is done at once and recorded. It can be taken back with enable_strategy (book). "
@@ -74,9 +76,8 @@ def _table(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else inline(value)
 
 
 def _quoted(text: str) -> str:
-    """Return a person's words on one line, so that they cannot pass for a part of the page."""
-    return "“" + " ".join(text.split()).replace("|", "/") + "”"
+    return f"“{inline(text)}”"

@@ -112,13 +112,14 @@ def evidence_of(figures: StrategyFigures, findings: Sequence[Finding], equity: D
     }
 
 
-def situation_of(findings_by_strategy: dict[str, Sequence[Finding]]) -> str:
-    """Return a short key of what is wrong with whom since when; numbers that go on falling do not change it."""
-    anchors = {
-        name: sorted((finding.kind, finding.anchor) for finding in findings)
-        for name, findings in findings_by_strategy.items()
-    }
-    return hashlib.sha256(json.dumps(anchors, sort_keys=True).encode()).hexdigest()[:12]
+def situation_of(figures: StrategyFigures, findings: Sequence[Finding]) -> str:
+    """Return a short key of what is wrong with whom since when; numbers that go on falling do not change it.
+
+    What goes wrong after a person has enabled the strategy again is another situation, also on the same day.
+    """
+    began = sorted((finding.kind, finding.anchor) for finding in findings)
+    since = None if figures.since is None else figures.since.isoformat()
+    return hashlib.sha256(json.dumps([figures.strategy, since, began]).encode()).hexdigest()[:12]
 
 
 def _shown(value: float, limit: float) -> str:

@@ -78,7 +78,7 @@ def check(
     remaining = [trade for trade in trades if trade.strategy not in stopped]
     figures[BOOK] = figures_of(BOOK, remaining, equity, limits.win_rate_trades, since.get(BOOK))
     of_book = () if _is_disabled(records, BOOK) else judge(figures[BOOK], equity, limits)
-    to_reassert, powerless = _to_reassert(records, active, now)
+    to_reassert, powerless = _to_reassert(records, active, trades, now)
     return Watch(
         figures=figures,
         to_disable=to_disable,
@@ -94,7 +94,7 @@ def check(
 
 
 def _to_reassert(
-    records: Mapping[str, Record], active: frozenset[str] | None, now: datetime
+    records: Mapping[str, Record], active: frozenset[str] | None, trades: Sequence[Trade], now: datetime
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     reassert, powerless = [], []
     for name, record in sorted(records.items()):
@@ -106,9 +106,21 @@ def _to_reassert(
                 reassert.append(name)
         elif outcome in ("not_supported", "refused"):
             powerless.append(name)
-        elif not record.confirmed:
+        elif not record.confirmed or _has_traded_since(record, trades):
             reassert.append(name)
     return tuple(reassert), tuple(powerless)
+
+
+def _has_traded_since(record: Record, trades: Sequence[Trade]) -> bool:
+    """Tell whether the strategy has opened a trade since the engine has confirmed that it is disabled.
+
+    It is how an engine without a list of active strategies shows that it has forgotten the order.
+    """
+    confirmed_at = record.engine.get("at") or record.changed_at
+    return any(
+        trade.strategy == record.strategy and trade.open_time is not None and trade.open_time > confirmed_at + GRACE
+        for trade in trades
+    )
 
 
 def _is_disabled(records: Mapping[str, Record], name: str) -> bool:
@@ -116,4 +128,4 @@ def _is_disabled(records: Mapping[str, Record], name: str) -> bool:
 
 
 def _verdict(name: str, figures: StrategyFigures, findings: Sequence[Finding], equity: DayEquity) -> Verdict:
-    return Verdict(name, reason_of(findings), situation_of({name: findings}), evidence_of(figures, findings, equity))
+    return Verdict(name, reason_of(findings), situation_of(figures, findings), evidence_of(figures, findings, equity))

@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from dags.wiring import emergency, enabling, halting, strategy_watch
+from dags.wiring import emergency, enabling, gpt4_switch, halting, strategy_watch
 from dags.wiring.approval import NOBODY, approval
 from dags.wiring.retry import COUNT_KEY, TransientRetryPolicy
-from include.errors import BadInputError, ConfigurationError, TransientError
+from dags.wiring.risk import said_once
+from include.analyst.gpt4_switch import switch_off
+from include.errors import BadInputError, ConfigurationError, TradingOpsError, TransientError
+from include.notify.risk_alerts import blind_message
 from include.settings import get_settings
 from include.store.collections import EQUITY_HISTORY, KILL_SWITCH_HISTORY, OUTBOX
 from include.store.replay import replay
 from include.store.spool import Spool
 from include.tasks_api.params.base import parse_params
-from include.tasks_api.params.risk import EmergencyDisableParams, HaltNewEntriesParams
+from include.tasks_api.params.risk import MOST_STRATEGIES, EmergencyDisableParams, HaltNewEntriesParams
 from include.trading.blunt_lever import Lever, holds
 from include.trading.engine_commands import EngineCommands
 from include.trading.kill_switch import (
@@ -61,9 +64,10 @@ class Runs:
     def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
         return self.given.get((task_ids, key))
 
-    def answered(self, approved: bool, by: str = "bob") -> Runs:
-        """What the approval leaves behind."""
+    def answered(self, approved: bool, by: str = "bob", version: int = 1) -> Runs:
+        """What the approval leaves behind, about that version of the record."""
         self.given["approve", "answer"] = {"approved": approved, "by": by}
+        self.given["review", "version"] = version
         return self
 
 
@@ -203,6 +207,84 @@ def test_repeated_failure_to_reassert_is_said_once_in_a_while(
     assert db[OUTBOX].count_documents({"severity": "critical"}) == 1
 
 
+def enabled(db: Db, name: str = "rsi") -> None:
+    """A person decides otherwise, now."""
+    set_state(db, Order(name, "enabled", "corrected", "bob", "enable", datetime.now(UTC), {}))
+
+
+@pytest.mark.critical
+def test_person_who_enables_while_the_watchdog_asserts_again_has_the_last_word(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    disabled(db)
+    enabled(db)
+    result = emergency.disable_now(kill(trigger="reassert"))
+    assert (result["status"], result["strategy"], result["strategy_disabled"]) == ("skipped", "rsi", False)
+    both = emergency.disable_now(kill(trigger="reassert", strategy_name="rsi,macd"))
+    assert both["strategy_disabled"] == "macd", "of macd nobody has said so"
+    record = read_record(db, "rsi")
+    assert record is not None
+    assert (record.state, record.by) == ("enabled", "bob")
+    assert disabled_in_engine(engine) == ["macd"]
+    assert not db[KILL_SWITCH_HISTORY].count_documents({"action": "disabled", "task_id": "run-1"})
+
+
+def test_person_who_enables_between_two_tries_has_the_last_word(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    enabled(db)  # long ago, as far as this run is concerned
+    engine.script("engine", "/api/strategies/rsi/disable", status=503, times=1)
+    run = kill(strategy_name="rsi,macd")
+    with pytest.raises(TransientError, match="rsi still trades"):
+        emergency.disable_now(run)
+    enabled(db)
+    result = emergency.disable_now(run)
+    assert (result["status"], result["strategy"]) == ("success", "macd")
+    record = read_record(db, "rsi")
+    assert record is not None
+    assert (record.state, record.by) == ("enabled", "bob")
+    assert disabled_in_engine(engine) == ["macd"]
+
+
+def test_alert_that_is_neither_delivered_nor_kept_is_tried_again(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    connect(setting, free_port())
+    setting.setenv("TRADING_OPS_SPOOL_MAX_MB", "0.0015")  # room for the record, not for the message
+    get_settings.cache_clear()
+    for path in ("/services/*", "/api/webhooks/*", "/bot*"):
+        engine.script("sinks", path, status=500)
+    engine.mail_trouble(reply="451 4.3.0 try again later")
+    run = kill()
+    with pytest.raises(TransientError, match="the alert could be neither delivered nor kept"):
+        emergency.disable_now(run)
+    engine.reset("sinks")
+    result = emergency.disable_now(run)
+    assert (result["status"], result["strategies"]["rsi"]["record"]) == ("success", "spooled")
+    assert len(alerts(engine)) == 1
+    asked = [request["path"] for request in engine.requests("engine") if request["method"] == "POST"]
+    assert len(asked) == 1, "what is done is not done again"
+
+
+def test_alert_that_could_not_be_kept_is_not_remembered_as_said(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "spool").write_text("no folder")
+    connect(setting, free_port())
+    engine.script("sinks", "/services/*", status=500)
+
+    def blind(number: str) -> Any:
+        return blind_message(TransientError("x"), number, now, "run")
+
+    assert said_once(db, "blind", "x", blind, now) == "not"
+    engine.reset("sinks")
+    assert said_once(db, "blind", "x", blind, now) == "now"
+    assert said_once(db, "blind", "x", blind, now) == "lately"
+    assert len(alerts(engine)) == 1
+
+
 @pytest.mark.parametrize("away", [False, True], ids=["mongodb", "no mongodb"])
 def test_watchdog_starts_one_run_per_situation_with_params_that_the_run_accepts(
     setting: pytest.MonkeyPatch, engine: Control, db: Db, away: bool
@@ -246,6 +328,48 @@ def test_enabled_strategy_is_not_disabled_on_the_same_old_trades(
     assert checked["figures"]["rsi"]["judged_since"] is not None
 
 
+@pytest.mark.critical
+def test_strategy_that_loses_again_on_the_day_on_which_a_person_enabled_it_is_disabled_again(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    def lost(notional: float) -> list[dict[str, Any]]:
+        return losses(1, strategy="rsi", return_pct=-20.0, notional=notional, closed_hours_ago=0)
+
+    engine.scenario("none", trades=lost(8_000.0))
+    first = strategy_watch.look(context())["runs"][0]["trigger_run_id"]
+    disabled(db)
+    enabled(db)
+    engine.scenario("none", trades=[*lost(8_000.0), *lost(9_000.0)])
+    (run,) = strategy_watch.look(context(ti=Runs(**{first: "success"})))["runs"]
+    assert run["trigger_run_id"] != first, "Airflow would not start it a second time"
+    assert run["conf"]["strategy_name"] == "rsi"
+
+
+def test_name_that_no_run_takes_does_not_keep_the_others_from_being_disabled(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    names = ["grid/2", *(f"s{at}" for at in range(MOST_STRATEGIES + 1))]
+    engine.scenario("none", trades=[trade for name in names for trade in losses(11, strategy=name)])
+    runs = strategy_watch.look(context())["runs"]
+    assert len({run["trigger_run_id"] for run in runs}) == 3
+    taken = []
+    for run in runs[:2]:
+        taken += parse_params(EmergencyDisableParams, run["conf"]).strategies
+    assert sorted(taken) == sorted(names[1:])
+    assert runs[2]["conf"]["strategy_name"] == "grid/2"
+    with pytest.raises(BadInputError, match="grid/2"):
+        parse_params(EmergencyDisableParams, runs[2]["conf"])
+
+
+def test_watchdog_goes_on_where_mongodb_is_not_even_configured(setting: pytest.MonkeyPatch, engine: Control) -> None:
+    setting.setenv("AIRFLOW_CONN_MONGO_DEFAULT", "mongo://%zz:1")
+    engine.scenario("none", trades=losses(11, strategy="rsi"))
+    checked = strategy_watch.look(context())
+    assert [run["conf"]["strategy_name"] for run in checked["runs"]] == ["rsi"]
+    assert checked["kill_switches_known"] is False
+    assert strategy_watch.say(checked) == {}
+
+
 def test_book_is_alerted_with_the_way_to_the_lever_once_an_hour_and_without_an_approval_while_it_is_off(
     setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:
@@ -278,6 +402,25 @@ def test_book_asks_for_an_approval_where_a_lever_is_named(
     assert halting.way(context(params.model_dump(), ti)) == "approve"
     assert "Consecutive losses: 11 trades" in ti.pushed["case"]
     assert lever in ti.pushed["case"]
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"), [(None, True), ("queued", True), ("running", True), ("success", False), ("failed", False)]
+)
+def test_alert_about_the_book_names_an_approval_only_while_one_waits(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, state: str | None, waits: bool
+) -> None:
+    setting.setenv("TRADING_OPS_BLUNT_LEVER", "both_directions")
+    get_settings.cache_clear()
+    engine.engine_state(spec_endpoints=False)
+    engine.scenario("none", trades=losses(11))
+    asking = strategy_watch.look(context())["runs"][0]["trigger_run_id"]
+    checked = strategy_watch.look(context(ti=Runs(**({} if state is None else {asking: state}))))
+    assert [run["trigger_run_id"] for run in checked["runs"]] == ([asking] if state is None else [])
+    strategy_watch.say(checked)
+    (message,) = db[OUTBOX].find()
+    assert (f"{asking} waits under Required Actions" in message["body"]) is waits
+    assert ("start halt_new_entries" in message["body"]) is not waits
 
 
 def test_engine_that_does_not_tell_its_balance_is_still_judged_and_what_is_unknown_is_said(
@@ -321,6 +464,29 @@ def test_lever_that_is_off_is_refused_with_the_way_to_switch_it_on(setting: pyte
 def test_what_is_not_disabled_cannot_be_enabled(setting: pytest.MonkeyPatch, db: Db) -> None:
     with pytest.raises(BadInputError, match=r"rsi is not disabled.*disabled: nothing"):
         enabling.case_for(context({"strategy_name": "rsi", "reason": "x"}))
+
+
+def test_what_was_disabled_while_mongodb_was_away_can_be_enabled_as_soon_as_it_is_back(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
+) -> None:
+    connect(setting, free_port())
+    emergency.disable_now(kill())
+    connect(setting, mongod.port)
+    assert "Consecutive losses: 12 trades" in enabling.case_for(context({"strategy_name": "rsi", "reason": "x"}))
+
+
+def test_approval_of_an_older_case_enables_nothing(setting: pytest.MonkeyPatch, engine: Control, db: Db) -> None:
+    disabled(db)
+    params, ti = {"strategy_name": "rsi", "reason": "x"}, Runs()
+    enabling.case_for(context(params, ti))
+    enabled(db)
+    set_state(db, Order("rsi", "disabled", "it lost again", "watchdog", "later", datetime.now(UTC), {}))
+    with pytest.raises(BadInputError, match=r"stopped again after this case was written .*it lost again"):
+        enabling.enable_now("case", context(params, Runs().answered(True, version=ti.pushed["version"])))
+    record = read_record(db, "rsi")
+    assert record is not None
+    assert record.disabled
+    assert not [request for request in engine.requests("engine") if request["method"] == "POST"]
 
 
 def disabled(db: Db, name: str = "rsi", **evidence: Any) -> None:
@@ -427,10 +593,87 @@ def test_halt_that_the_engine_does_not_take_is_red_and_critical(
     with pytest.raises(TransientError):
         halting.halt_now(run)
     run["task_state_store"].set(COUNT_KEY, emergency.RETRIES)
-    with pytest.raises(NotFollowedError, match="could not be stopped"):
+    with pytest.raises(NotFollowedError, match="not stopped"):
         halting.halt_now(run)
     (message,) = db[OUTBOX].find()
     assert (message["severity"], "could NOT be stopped" in message["title"]) == ("critical", True)
+
+
+def halted(setting: pytest.MonkeyPatch, engine: Control) -> EngineCommands:
+    """New entries are stopped with the approval of a person; return the commands to look at the engine with."""
+    setting.setenv("TRADING_OPS_BLUNT_LEVER", "both_directions")
+    get_settings.cache_clear()
+    assert halting.halt_now(context({"reason": "crash"}, Runs().answered(True), "halt"))["status"] == "success"
+    engine.restart_engine()
+    setting.setenv("TRADING_OPS_BLUNT_LEVER", "off")
+    get_settings.cache_clear()
+    return EngineCommands(get_settings().engine_base_url, 5)
+
+
+REASSERT = {"reason": "an approved halt was undone", "trigger": "reassert"}
+
+
+def test_person_who_takes_the_halt_back_while_it_is_asserted_again_has_the_last_word(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    commands = halted(setting, engine)
+    enabled(db, "book")
+    assert halting.halt_now(context(REASSERT))["status"] == "skipped"
+    assert not any(holds(commands, lever) for lever in ("both_directions", "min_confidence"))
+    record = read_record(db, "book")
+    assert record is not None
+    assert not record.disabled
+
+
+def test_halt_is_not_asserted_again_on_a_guess(setting: pytest.MonkeyPatch, engine: Control, db: Db) -> None:
+    commands = halted(setting, engine)
+    connect(setting, free_port())
+    for step in (halting.way, halting.halt_now):
+        with pytest.raises(TransientError):
+            step(context(REASSERT))
+    assert not any(holds(commands, lever) for lever in ("both_directions", "min_confidence"))
+
+
+def test_repeated_failure_to_halt_again_is_said_once_in_a_while(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    halted(setting, engine)
+    db[OUTBOX].delete_many({})
+    engine.script("engine", "/api/paper-trading/basic-settings", method="PUT", status=500)
+    for number in range(3):
+        run = context(REASSERT, run_id=f"rehalt__{number}")
+        run["task_state_store"].set(COUNT_KEY, emergency.RETRIES)
+        with pytest.raises(NotFollowedError, match="not stopped"):
+            halting.halt_now(run)
+    (message,) = db[OUTBOX].find()
+    assert "could NOT be stopped" in message["title"]
+    engine.reset("engine")
+    assert halting.halt_now(context(REASSERT, run_id="rehalt__4"))["status"] == "success"
+    assert db[OUTBOX].count_documents({"title": "All new entries are stopped"}) == 1
+
+
+def test_halt_without_a_record_is_said_and_keeps_the_former_values_for_the_next_try(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod, tmp_path: Path
+) -> None:
+    setting.setenv("TRADING_OPS_BLUNT_LEVER", "both_directions")
+    get_settings.cache_clear()
+    connect(setting, free_port())
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "spool").write_text("no folder")
+    run = context({"reason": "crash"}, Runs().answered(True))
+    with pytest.raises(TransientError, match="no record of it could be kept"):
+        halting.halt_now(run)
+    assert holds(EngineCommands(get_settings().engine_base_url, 5), "both_directions")
+    last = context({"reason": "crash"}, Runs().answered(True)) | {"task_state_store": Store(run["task_state_store"])}
+    last["task_state_store"].set(COUNT_KEY, emergency.RETRIES)
+    with pytest.raises(NotFollowedError, match="stopped, but no record"):
+        halting.halt_now(last)
+    assert any("All new entries are stopped, but no record of it is kept" in alert for alert in alerts(engine))
+    connect(setting, mongod.port)
+    assert halting.halt_now(run)["status"] == "success"
+    record = read_record(db, "book")
+    assert record is not None
+    assert record.evidence["former"] == {"short_only_mode": False, "long_only_mode": False}
 
 
 @pytest.mark.parametrize(
@@ -453,6 +696,33 @@ def test_answer_and_who_gave_it_can_be_read_afterwards_and_silence_is_a_refusal(
     context_now: Any = {"ti": ti, "task": step}
     step.execute_complete(context_now, event)
     assert ti.pushed == {"answer": left}
+
+
+def test_gpt4_is_switched_on_by_an_approval_alone_and_the_case_is_plain_text(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
+) -> None:
+    switch_off(db, "Daily cost $6.50 exceeds $5.00 limit", {}, "watch_api_costs/run", datetime.now(UTC))
+    params = {"reason": "repaired\n\n# Approve [now](http://x)"}
+    case = gpt4_switch.gather_evidence(context(params))
+    assert case["on"] is False
+    assert "Daily cost $6.50" in case["text"]
+    assert r"repaired \# Approve \[now\](http://x)" in case["text"]
+
+    def after(ti: Runs) -> dict[str, Any]:
+        ti.given["gather_evidence", "return_value"] = case
+        return context(params, ti)
+
+    for ti in (Runs(), Runs().answered(False)):
+        with pytest.raises(TradingOpsError, match="nobody has approved it"):
+            gpt4_switch.switch_on_again(after(ti))
+        end = gpt4_switch.end(after(ti))
+        assert (end["outcome"], end["on"]) == ("refused", False)
+    assert end["refused_by"] == "bob"
+    assert gpt4_switch.switch_on_again(after(Runs().answered(True)))["on"] is True
+    end = gpt4_switch.end(after(Runs().answered(True)))
+    assert (end["outcome"], end["approved_by"], end["on"]) == ("switched_on", "bob", True)
+    case = gpt4_switch.gather_evidence(context(params))
+    assert gpt4_switch.end(after(Runs()))["outcome"] == "already_on"
 
 
 def test_emergency_is_tried_again_within_seconds(setting: pytest.MonkeyPatch) -> None:

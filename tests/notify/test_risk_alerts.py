@@ -166,16 +166,25 @@ def test_refusal_says_who_and_that_nothing_changed() -> None:
     assert "bob refused it; nothing was changed" in message.body
 
 
-@pytest.mark.parametrize("problem", [None, "status 500"])
-def test_halt_is_critical_and_says_how_it_is_undone_or_what_to_do_instead(problem: str | None) -> None:
+@pytest.mark.parametrize(
+    ("stopped", "problem", "title"),
+    [
+        (True, None, "All new entries are stopped"),
+        (False, "status 500", "New entries could NOT be stopped"),
+        (True, "no record of it could be kept: disk full", "All new entries are stopped, but no record of it is kept"),
+    ],
+)
+def test_halt_is_critical_and_says_how_it_is_undone_or_what_to_do_instead(
+    stopped: bool, problem: str | None, title: str
+) -> None:
     done = {
-        "lever": "both_directions", "what": "short-only and long-only", "approved_by": "bob", "reason": "crash",
-        "problem": problem, "task_id": "run",
+        "stopped": stopped, "lever": "both_directions", "what": "short-only and long-only", "approved_by": "bob",
+        "reason": "crash", "problem": problem, "task_id": "run",
     }  # fmt: skip
     message = halted_message(done)
-    assert message.severity is Severity.CRITICAL
-    assert ("strategy_name=book" in message.body) is (problem is None)
-    assert ("could NOT be stopped" in message.title) is (problem is not None)
+    assert (message.title, message.severity) == (title, Severity.CRITICAL)
+    assert ("strategy_name=book takes it back" in message.body) is (problem is None)
+    assert (problem is None) or (problem in message.body)
 
 
 @pytest.mark.parametrize("trigger", ["manual", "watchdog", "reassert"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from include.trading.day_equity import DayEquity
@@ -84,10 +86,21 @@ def test_evidence_has_numbers_thresholds_trade_ids_and_where_the_equity_comes_fr
     assert evidence["figures"]["daily_pnl_usdt"] == -1100
 
 
+def situation(trades: list[Trade], strategy: str = "rsi", since: datetime | None = None) -> str:
+    figures = figures_of(strategy, trades, EQUITY, 20, since)
+    return situation_of(figures, judge(figures, EQUITY, Limits()))
+
+
 def test_situation_stays_the_same_while_the_numbers_move_and_changes_with_what_began_it() -> None:
     eleven, twelve = row([-0.01] * 11), row([-0.01] * 11)
     twelve.append(closed(-0.01, twelve[-1].close_time.replace(second=30), id="next"))
-    assert situation_of({"rsi": found(eleven)}) == situation_of({"rsi": found(twelve)})
+    assert situation(eleven) == situation(twelve)
     other = [closed(-0.01, trade.close_time, id=f"other-{trade.id}") for trade in eleven]
-    assert situation_of({"rsi": found(eleven)}) != situation_of({"rsi": found(other)})
-    assert situation_of({"rsi": found(eleven)}) != situation_of({"macd": found(eleven)})
+    assert situation(eleven) != situation(other)
+    assert situation(eleven) != situation(eleven, "macd")
+
+
+def test_what_goes_wrong_again_on_the_day_of_an_approval_is_another_situation() -> None:
+    morning, noon = closed(-1500, MIDNIGHT, id="morning"), closed(-1600, id="noon")
+    assert situation([morning]) == situation([morning, noon])
+    assert situation([morning, noon]) != situation([morning, noon], since=morning.close_time.replace(hour=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,25 @@ def test_who_is_told_again(
 ) -> None:
     found = look([], records, active)
     assert (found.to_reassert, found.powerless) == (reassert, powerless)
+
+
+@pytest.mark.parametrize(
+    ("opened", "active", "reassert"),
+    [
+        (LONG_AGO + timedelta(minutes=2), None, ("rsi",)),
+        (LONG_AGO + timedelta(seconds=30), None, ()),
+        (LONG_AGO - timedelta(minutes=2), None, ()),
+        (LONG_AGO + timedelta(minutes=2), {"macd"}, ()),
+    ],
+    ids=["since", "in the minute of the order", "before", "the engine's list says otherwise"],
+)
+def test_engine_without_a_list_is_told_again_when_the_strategy_has_opened_a_trade_since(
+    opened: datetime, active: set[str] | None, reassert: tuple[str, ...]
+) -> None:
+    trades = [replace(closed(5.0, NOON), open_time=opened), replace(closed(5.0, NOON, "macd"), open_time=NOON)]
+    assert look(trades, record(), active).to_reassert == reassert
+    told = {"rsi": replace(record()["rsi"], engine={"outcome": "disabled", "at": NOON})}
+    assert look(trades, told, active).to_reassert == (), "told since, so it is not told for the same trade again"
 
 
 def test_enabled_again_is_judged_only_on_trades_closed_since() -> None:
