@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from include.tasks_api.params.base import RULE, RunParams
+from include.tasks_api.params.fields import Reason, reason_field
 
 
 class PerformanceAnalysisParams(RunParams):
@@ -73,19 +74,7 @@ class CostWatchParams(RunParams):
 class EnableGpt4Params(RunParams):
     """One request to switch GPT-4 on again."""
 
-    reason: str = Field(
-        "",
-        max_length=1000,
-        validate_default=True,
-        title="Reason",
-        description="Why it may be asked again; whoever approves reads it, and it is kept with the change. Required.",
-        json_schema_extra={RULE: "reason is required: say in 1 to 1000 characters why GPT-4 may be asked again"},
+    reason: Reason = reason_field(
+        "Why it may be asked again; whoever approves reads it, and it is kept with the change. Required.",
+        "why GPT-4 may be asked again",
     )
-
-    @field_validator("reason")
-    @classmethod
-    def _not_empty(cls, value: str) -> str:
-        # No minLength in the schema: Airflow would refuse the DAG for its own default.
-        if not value:
-            raise ValueError("empty")
-        return value

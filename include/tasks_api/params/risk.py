@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from include.tasks_api.params.base import RULE, RunParams
+from include.tasks_api.params.fields import Reason, reason_field
 from include.trading.strategy_names import BOOK, RESERVED, canonical_name
 
 MOST_STRATEGIES = 20
@@ -16,7 +17,6 @@ _NAMES_RULE = (
     f"strategy_name is required: one strategy such as rsi, or up to {MOST_STRATEGIES} separated by commas "
     "(letters, digits, blank, dot, dash, underscore; not `book` and not `unattributed`)"
 )
-_REASON_RULE = "reason is required: say in 1 to 1000 characters why; it is kept beside your name"
 
 
 def _evidence() -> Any:
@@ -31,22 +31,9 @@ def _evidence() -> Any:
 class _Reasoned(RunParams):
     """A change that nobody makes without saying why."""
 
-    reason: str = Field(
-        "",
-        max_length=1000,
-        validate_default=True,
-        title="Reason",
-        description="Why; it is kept with the record, beside your name. Required.",
-        json_schema_extra={RULE: _REASON_RULE},
+    reason: Reason = reason_field(
+        "Why; it is kept with the record, beside your name. Required.", "why; it is kept beside your name"
     )
-
-    @field_validator("reason")
-    @classmethod
-    def _not_empty(cls, value: str) -> str:
-        # No minLength in the schema: Airflow would refuse the DAG for its own default.
-        if not value:
-            raise ValueError("empty")
-        return value
 
 
 class StrategyWatchdogParams(RunParams):
