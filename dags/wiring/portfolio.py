@@ -110,17 +110,18 @@ def _stored_equity(now: Any) -> list[dict[str, Any]]:
     import logging
     from datetime import timedelta
 
+    from dags.wiring.runtime import usable_database
     from include.errors import ServiceUnavailableError
     from include.store.collections import EQUITY_HISTORY
-    from include.store.mongo import get_database
     from include.store.outage import mongo_outage
     from include.trading.equity_curve import CURVE_DAYS
 
-    since = now - timedelta(days=CURVE_DAYS)
+    db, since = usable_database(), now - timedelta(days=CURVE_DAYS)
+    if db is None:
+        return []
     try:
         with mongo_outage("reading the stored equity"):
-            rows = get_database()[EQUITY_HISTORY].find({"timestamp": {"$gte": since}}, {"timestamp": 1, "equity": 1})
-            return list(rows)
+            return list(db[EQUITY_HISTORY].find({"timestamp": {"$gte": since}}, {"timestamp": 1, "equity": 1}))
     except ServiceUnavailableError as error:
         logging.getLogger(__name__).warning("the chart is without stored points of the equity: %s", error)
         return []

@@ -112,7 +112,12 @@ def test_an_engine_in_trouble_is_asked_again_and_then_reported_as_missing(
 
 
 @pytest.mark.usefixtures("mongo_away")
-def test_a_complete_report_needs_no_mongodb_and_waits_in_the_spool(engine: LoopbackServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_complete_report_needs_no_mongodb_and_waits_in_the_spool(
+    engine: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    if not configured:
+        monkeypatch.setenv("AIRFLOW_CONN_MONGO_DEFAULT", "mongo://%zz:1")
     engine.routes[CLOSED] = as_json(envelope([trade(1.0)]))
     engine.routes[PORTFOLIO_PATH] = as_json(envelope(PORTFOLIO))
     report = portfolio.measure(context())
