@@ -4,7 +4,8 @@ Asks the bot's services, MongoDB, Redis, RabbitMQ, disk and memory how they are,
 
 - **When:** every 15 minutes, or on demand. At most 25 seconds, whatever hangs.
 - **Down** means: two attempts failed within one check. **Slow** means: an answer after more than 5 s (engine, AI
-  service, RabbitMQ), 3 s (dashboard) or 1 s (MongoDB, Redis). Disk and memory warn from 80 %, are critical above 90 %.
+  service, RabbitMQ), 3 s (dashboard) or 1 s (MongoDB, Redis). Disk and memory warn from 80 %, are critical above 90 %
+  (settings `TRADING_OPS_HEALTH_DISK_*_PERCENT`, `TRADING_OPS_HEALTH_MEMORY_*_PERCENT`).
 - **Whole:** the worst of all: `healthy`, `degraded` or `critical`.
 - **Messages:** one CRITICAL (or WARNING) that names everything new, one more when something is still down after
   `TRADING_OPS_HEALTH_ESCALATE_AFTER_S`, one when it is back. Nothing is said twice.

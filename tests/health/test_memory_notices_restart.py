@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from include.health.alerting import Problem
 from include.health.entry import Level
-from include.health.memory import FILE_NAME, HealthMemory
+from include.health.memory import FILE_NAME, TIMEOUT_S, HealthMemory
 from include.health.notices import outbox_figures, outbox_findings, spool_figures, spool_findings
 from include.health.restart import MAX_OUTPUT_CHARS, run_restart
 from include.notify.outbox_state import OutboxState, SilentChannel
@@ -59,6 +61,20 @@ class TestMemory:
         (tmp_path / "state").write_text("a file where the folder should be")
         assert HealthMemory(tmp_path / "state", patient.database()).save(problems("Redis"), NOW) == ["mongodb"]
         assert HealthMemory(tmp_path / "state", None).save(problems("Redis"), NOW) == []
+
+    def test_a_mongodb_that_hangs_after_its_ping_is_not_waited_for(self, patient: Patient, tmp_path: Path) -> None:
+        memory = HealthMemory(tmp_path, patient.database())
+        assert memory.save(problems("Redis"), NOW) == ["file", "mongodb"]
+        patient.server.process.send_signal(signal.SIGSTOP)
+        goes_on = threading.Timer(5 * TIMEOUT_S, patient.server.process.send_signal, [signal.SIGCONT])
+        goes_on.start()
+        try:
+            assert memory.load() == problems("Redis")
+            assert memory.save(problems("RabbitMQ"), NOW) == ["file"]
+            assert goes_on.is_alive(), "it was waited for until it went on"
+        finally:
+            goes_on.cancel()
+            patient.server.process.send_signal(signal.SIGCONT)
 
 
 class TestNotices:
