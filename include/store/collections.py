@@ -132,13 +132,15 @@ INDEXES: dict[str, list[IndexModel]] = {
     BACKTEST_RESULTS: [
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),
         IndexModel(
-            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)], name="strategy_symbol_timestamp"
+            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)],
+            name="strategy_symbol_timestamp",
         ),
     ],
     OPTIMIZATION_RESULTS: [
         IndexModel([("timestamp", DESCENDING)], name="timestamp"),
         IndexModel(
-            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)], name="strategy_symbol_timestamp"
+            [("strategy", ASCENDING), ("symbol", ASCENDING), ("timestamp", DESCENDING)],
+            name="strategy_symbol_timestamp",
         ),
     ],
     OPTIMIZATION_VARIATIONS: [
