@@ -55,18 +55,24 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     server.stop()
 
 
-@pytest.fixture
-def db(mongod: Mongod) -> Iterator[Database[dict[str, Any]]]:
-    """An empty database of its own, with the bundle's indexes; dropped afterwards."""
-    from include.store.collections import ensure_indexes
+@pytest.fixture(scope="session")
+def indexed_database(mongod: Mongod) -> Iterator[Database[dict[str, Any]]]:
+    """One database for the session: to make the bundle's indexes takes longer than most tests that need them."""
+    with pymongo.MongoClient[dict[str, Any]](mongod.uri, serverSelectionTimeoutMS=5000) as client:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        yield client.get_database(name, codec_options=CodecOptions(tz_aware=True))
+        client.drop_database(name)
 
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongod.uri, serverSelectionTimeoutMS=5000)
-    database = client.get_database(name, codec_options=CodecOptions(tz_aware=True))
-    ensure_indexes(database)
-    yield database
-    client.drop_database(name)
-    client.close()
+
+@pytest.fixture
+def db(indexed_database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """An empty database with the bundle's indexes, whatever the test before has done to it."""
+    from include.store.collections import INDEXES_MADE, META, ensure_indexes
+
+    for name in indexed_database.list_collection_names():
+        indexed_database[name].delete_many({"_id": {"$ne": INDEXES_MADE}} if name == META else {})
+    ensure_indexes(indexed_database)
+    return indexed_database
 
 
 @pytest.fixture(scope="session")

@@ -19,26 +19,12 @@ from include.errors import ConfigurationError
 from include.settings import Settings
 from include.store.collections import RESULT_CACHE
 from include.store.result_cache import KEY_PREFIX, MongoCache, RedisCache, ResultCache, result_cache
-from sandbox.mongod import Mongod
-from tests.ml.plain_models import shared_database
 from tests.store.redis_server import running_redis
 from tests.store.waiting import eventually
 
 Db = Database[dict[str, Any]]
 ANSWER = {"symbol": "BTCUSDT", "confidence": 0.87, "models": [{"id": "a", "edge": None}], "n": 3, "cached": False}
 KEYS = ("bulk-1:lstm:BTCUSDT:1h=run:lstm", "other")
-
-
-@pytest.fixture(scope="module")
-def shared(mongod: Mongod) -> Iterator[Db]:
-    with shared_database(mongod) as db:
-        yield db
-
-
-@pytest.fixture
-def db(shared: Db) -> Db:
-    shared[RESULT_CACHE].delete_many({})
-    return shared
 
 
 @pytest.fixture(scope="module")

@@ -116,10 +116,10 @@ def test_document_that_was_written_without_a_try_number_is_taken_over(db: Db) ->
 
 
 def test_clash_with_another_unique_index_is_not_taken_for_a_newer_try(db: Db) -> None:
-    db[JOBS].create_indexes([IndexModel("name", unique=True)])
-    store_result(db, JOBS, "other", {"name": "same"}, 1)
+    db["uniquely_named"].create_indexes([IndexModel("name", unique=True)])
+    store_result(db, "uniquely_named", "other", {"name": "same"}, 1)
     with pytest.raises(DuplicateKeyError, match="name"):
-        store_result(db, JOBS, RUN, {"name": "same"}, 1)
+        store_result(db, "uniquely_named", RUN, {"name": "same"}, 1)
 
 
 def test_identity_fields_of_the_document_do_not_win_over_the_runs(db: Db) -> None:
