@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from include.notify.scrub import MASK, is_sensitive_name, scrub
 
 MAX_DEPTH = 40
+PLAIN = (bool, int, float, date)
+"""What holds no text; a datetime is a date."""
 
 
 def masked(value: Any, path: str = "") -> tuple[Any, list[str]]:
     """Return a JSON-like value with every recognised secret as `***`, and the paths of the changed parts.
+
+    Of an object that JSON does not know only the text is kept, where that holds a secret.
 
     >>> masked({"symbol": "BTCUSDT", "api_key": "abc", "notes": ["mongodb://a:b@c/"]})
     ({'symbol': 'BTCUSDT', 'api_key': '***', 'notes': ['mongodb://***@c/']}, ['api_key', 'notes.0'])
@@ -40,4 +45,16 @@ def _masked(value: Any, path: str, depth: int) -> tuple[Any, list[str]]:
     if isinstance(value, (list, tuple)):
         items = [_masked(part, f"{path}.{i}" if path else str(i), depth - 1) for i, part in enumerate(value)]
         return [item for item, _ in items], [where for _, below in items for where in below]
-    return value, []
+    if value is None or isinstance(value, PLAIN):
+        return value, []
+    text = _shown(value)
+    clean = scrub(text)
+    return (clean, [path]) if clean != text else (value, [])
+
+
+def _shown(value: object) -> str:
+    """Return an object as a log shows it, for instance an error with its text."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - an object that cannot even be shown
+        return ""

@@ -12,9 +12,13 @@ MASK = "***"
 
 _NAMES = (
     r"(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|encryption[_-]?key"
-    r"|secret[_-]?key|authorization|webhook(?:[_-]?url)?|credentials?)"
+    r"|secret[_-]?key|authorization|webhook(?:[_-]?(?:url|endpoint))?|credentials?|(?<=[_-])pass)"
 )
-_SENSITIVE_FIELD = re.compile(rf"(?:^|[_-]){_NAMES}$", re.IGNORECASE)
+_SENSITIVE_FIELD = re.compile(rf"(?:^|[_.-]){_NAMES}$|pass(?:word|wd|phrase)$", re.IGNORECASE)
+_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_QUOTE = r"(?:\\{0,3}[\"']|&(?:quot|apos|#34|#39|#x27);)"
+"""As it is, inside of a JSON text inside of another one, and in HTML."""
+_IS = r"(?>\s{0,5}(?:=>|[=:]|%3d)\s{0,5})"
 
 # Every repetition that does not end a pattern is bounded, so that no text, however long, takes more than linear time.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -30,9 +34,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         "https://" + MASK,
     ),
     (re.compile(r"/services/T[0-9A-Za-z]+/[^\s\"'<>]*"), f"/services/{MASK}"),
-    # user:password@host, as in mongodb://, amqp://, postgresql://
-    (re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)[^\s/:@\"']{0,200}:[^\s/@\"']{1,500}@", re.IGNORECASE), rf"\1{MASK}@"),
-    (re.compile(r"\b(?:bot)?\d{6,12}:[A-Za-z0-9_-]{30,}"), MASK),  # Telegram
+    (re.compile(r"\b(webhooks?/)[0-9]{1,25}/[^\s\"'<>]+", re.IGNORECASE), rf"\1{MASK}"),
+    # user:password@host, as in mongodb://, amqp://, postgresql://; up to the last @, where the password is not encoded
+    (
+        re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)[^\s/:@\"']{0,200}:(?!\d{1,5}[/?])[^\s\"'<>]{1,500}@", re.IGNORECASE),
+        rf"\1{MASK}@",
+    ),
+    (re.compile(r"\b(?:bot)?\d{6,12}(?::|%3a)[A-Za-z0-9_-]{30,}", re.IGNORECASE), MASK),  # Telegram
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),  # OpenAI
     (re.compile(r"\bxai-[A-Za-z0-9]{16,}"), MASK),
     (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}"), MASK),  # Slack
@@ -40,13 +48,20 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bAKIA[0-9A-Z]{16}\b"), MASK),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]*"), MASK),  # JSON web token
     (re.compile(r"\b(Bearer|Basic)\s{1,5}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
-    # name=value, "name": "value", name: value
+    # name=value, "name": "value", name: [b'value'], and a quoted value whose end has been cut off
     (
         re.compile(
-            rf"({_NAMES})([\"']?\s{{0,5}}[=:]\s{{0,5}})(\"[^\"]{{0,1000}}\"|'[^']{{0,1000}}'|[^\s,;&\"']+)",
-            re.IGNORECASE,
+            rf"({_NAMES}{_QUOTE}?{_IS}(?>[\[({{]{{0,2}}\s{{0,5}}))(?!{re.escape(MASK)})(?:"
+            rf"[bru]{{0,2}}(?P<quote>{_QUOTE})(?:(?!(?P=quote))(?:\\.|[^\\])){{0,1000}}(?P=quote)"
+            rf"|[bru]{{0,2}}{_QUOTE}?[^\s,;&\"']+)",
+            re.IGNORECASE | re.DOTALL,
         ),
-        rf"\1\2{MASK}",
+        rf"\1{MASK}",
+    ),
+    # --password value
+    (
+        re.compile(rf"((?<!\S)--?[a-z-]{{0,30}}{_NAMES}\s{{1,5}})(?!{re.escape(MASK)})[^\s-]\S*", re.IGNORECASE),
+        rf"\1{MASK}",
     ),
     # 32 bytes in base64 (encryption keys), Binance's 64 mixed characters
     (re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{43}="), MASK),
@@ -69,5 +84,10 @@ def scrub(text: str) -> str:
 
 
 def is_sensitive_name(name: str) -> bool:
-    """Return whether a field of this name holds a secret as a whole (`api_key`, `Webhook URL`, `SMTP_PASSWORD`)."""
-    return _SENSITIVE_FIELD.search(name.strip().replace(" ", "_")) is not None
+    """Return whether a field of this name holds a secret as a whole (`api_key`, `Webhook URL`, `clientSecret`)."""
+    return _SENSITIVE_FIELD.search(_CAMEL_HUMP.sub("_", name.strip().replace(" ", "_"))) is not None
+
+
+def excerpt(text: object, limit: int = 200) -> str:
+    """Return the beginning of a text without secrets; scrubbed before it is cut: half a secret is not recognised."""
+    return scrub(str(text))[:limit]

@@ -30,7 +30,8 @@ install()
 class Failure(Exception): ...
 def fail():
     raise Failure("mongodb://ops:PLANTED@db/ and token=PLANTED")
-early.info("token=PLANTED", conf={"password": "PLANTED", "list": ["sk-PLANTED1234567890"]})
+conf = {"password": "PLANTED", "list": ["sk-PLANTED1234567890"]}
+early.info("token=PLANTED", why=Failure("token=PLANTED"), n=1, at=None, conf=conf)
 logging.getLogger("a").warning("with %s", "password=PLANTED")
 for log in (early, logging.getLogger("b")):
     try:
@@ -39,6 +40,40 @@ for log in (early, logging.getLogger("b")):
         error.add_note("authorization: Bearer PLANTED1234567890")
         log.exception("it failed")
 """
+
+
+PRINTING = """
+import sys
+from include.audit.listeners import on_starting
+class TaskRunnerMarker: ...
+on_starting(component=TaskRunnerMarker())
+on_starting(component=TaskRunnerMarker())
+print("before", {"n": 1})
+print("password=", "PLANTEDhunter2", sep="")
+sys.stdout.write("token=")
+sys.stdout.write("PLANTED and mongodb://ops:PLANT")
+sys.stdout.write("ED@db/\\n")
+sys.stdout.writelines(["a\\n", "b\\n"])
+print("progress 10 %", end="", flush=True)
+print(", api_key: PLANTED", file=sys.stderr)
+print("x" * 50_000, end="")
+print(sys.stdout.isatty(), sys.stdout.fileno(), sys.stdout.encoding)
+sys.stdout.write("no end, secret=PLANTED")
+sys.stdout.flush()
+"""
+
+
+@pytest.mark.critical
+def test_what_a_task_prints_is_scrubbed_too() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", PRINTING], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ", api_key: ***\n"
+    assert answer.stdout.replace("x" * 50_000, "<long>") == (
+        "before {'n': 1}\npassword=***\ntoken=*** and mongodb://***@db/\na\nb\n"
+        "progress 10 %<long>False 1 utf-8\nno end, secret=***"
+    )
 
 
 def test_nested_secrets_are_masked_and_their_places_named() -> None:
@@ -52,6 +87,18 @@ def test_nested_secrets_are_masked_and_their_places_named() -> None:
     }
     assert paths == ["Api Key", "deep.0.why"]
     assert masked({SECRET: 1}) == ({"***": 1}, ["***"])
+
+
+def test_an_object_is_kept_unless_its_text_holds_a_secret() -> None:
+    class Hidden:
+        def __repr__(self) -> str:
+            raise RuntimeError("no text")
+
+    harmless, hidden = ValueError("why"), Hidden()
+    value = {"error": ValueError(SECRET), "raw": SECRET.encode(), "fine": harmless, "odd": hidden}
+    clean, paths = masked(value)
+    assert clean == {"error": "ValueError('***')", "raw": "b'***'", "fine": harmless, "odd": hidden}
+    assert paths == ["error", "raw"]
 
 
 def test_a_bottomless_value_is_cut() -> None:

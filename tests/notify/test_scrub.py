@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.notify.scrub import is_sensitive_name, scrub
+from include.notify.scrub import excerpt, is_sensitive_name, scrub
 
 SECRETS = [
     "sk-proj-AbCdEf0123456789_xyz",
@@ -52,6 +52,42 @@ def test_named_values_and_addresses_lose_only_their_secret(text: str, cleaned: s
     assert scrub(text) == cleaned
 
 
+@pytest.mark.critical
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amqp://user:pa/HUNTER@host:5672//",  # not encoded, as it must not be and yet is
+        "mongodb://ops:p@HUNTER@db/x",
+        "redis://:HUNTER%2F%40x@host:1",
+        "password=b'HUNTER'",
+        "{'password': ['HUNTER']}",
+        r"password = 'a\'HUNTER'",
+        "password='HUNTER",  # cut off by somebody
+        r'{"body": "{\"password\": \"HUNTER\"}"}',
+        "{&quot;password&quot;: &quot;HUNTER&quot;}",
+        "<td>password: &#x27;HUNTER&#x27;</td>",
+        "secret_key => HUNTER",
+        "POST token%3DHUNTER",
+        "redis-cli --password HUNTER ping",
+        "SMTP_PASS=HUNTER",
+        "clientSecret=HUNTER",
+        "Max retries exceeded with url: /api/webhooks/123456/HUNTER-abc",
+        "webhook_endpoint: webhooks/1/HUNTER",
+        "https://api.telegram.org/bot123456789%3AAAHdqTcvCH1vGWJxfSeofSAs0K5PALDHUNTER/sendMessage",
+    ],
+)
+def test_a_secret_is_found_however_it_is_quoted_and_encoded(text: str) -> None:
+    cleaned = scrub(text)
+    assert "HUNTER" not in cleaned
+    assert "***" in cleaned
+    assert scrub(cleaned) == cleaned
+
+
+def test_an_excerpt_is_scrubbed_before_it_is_cut() -> None:
+    assert excerpt("x" * 180 + " mongodb://ops:hunter2@db/", 200) == "x" * 180 + " mongodb://***@db/"
+    assert "hunter" not in excerpt("x" * 180 + " mongodb://ops:hunter2@db/", 198)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -63,18 +99,24 @@ def test_named_values_and_addresses_lose_only_their_secret(text: str, cleaned: s
         "manual__2025-11-22T01:00:00+00:00",
         "scheduled__2025-11-22T03:00:00+00:00 of gpt4_self_analysis",
         "risk-adjusted return of the task-based run",
+        "GET http://engine:8080/api?mail=a@b.example is 500",
+        "pre-authorization needed by the webhooks of 3 teams",
+        "compass=north, bypass: none",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:
     assert scrub(text) == text
 
 
-@pytest.mark.parametrize("name", ["api_key", "API Key", "Webhook URL", "SMTP_PASSWORD", "token", "Encryption key"])
+@pytest.mark.parametrize("name", [
+    "api_key", "API Key", "Webhook URL", "SMTP_PASSWORD", "token", "Encryption key",
+    "clientSecret", "accessToken", "smtp.password", "DB_PASS", "dbpassword",
+])  # fmt: skip
 def test_fields_that_hold_a_secret_are_known_by_name(name: str) -> None:
     assert is_sensitive_name(name)
 
 
-@pytest.mark.parametrize("name", ["Trades", "Tokens", "Run", "Key metrics", "Win Rate"])
+@pytest.mark.parametrize("name", ["Trades", "Tokens", "maxTokens", "Run", "Key metrics", "Win Rate", "bypass"])
 def test_ordinary_fields_are_not(name: str) -> None:
     assert not is_sensitive_name(name)
 
