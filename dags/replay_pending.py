@@ -10,6 +10,8 @@ Brings to MongoDB what waits on this host's disk, and to the channels what waits
   damaged (it is moved to `damaged/`), that audit rows were dropped; once per outage, that results wait for MongoDB.
 - **Is green while MongoDB is away:** nothing is lost then; the XCom says what waits and why. The health check says that
   MongoDB is down.
+- **Retries nothing:** the next run is a minute away, and only one runs at a time. What fails all the same is said once
+  an hour.
 """
 
 from __future__ import annotations
@@ -20,9 +22,13 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from dags.wiring.defaults import watchman_defaults
+from dags.wiring.notifier import notify_failure_hourly
 from dags.wiring.params import dag_params, run_params
+from dags.wiring.retry import retries
 from include.settings import get_settings
 from include.tasks_api.params.storage import ReplayPendingParams
+
+AT_NEXT_RUN: dict[str, Any] = {**retries(0), "on_failure_callback": notify_failure_hourly}
 
 
 @dag(
@@ -39,7 +45,7 @@ from include.tasks_api.params.storage import ReplayPendingParams
 def replay_pending() -> None:
     """Wire the DAG."""
 
-    @task(multiple_outputs=False)
+    @task(multiple_outputs=False, **AT_NEXT_RUN)
     def replay_spool(**context: Any) -> dict[str, Any]:
         """Store what waits on this host's disk."""
         from dags.wiring.replay import replay_spool
@@ -47,7 +53,7 @@ def replay_pending() -> None:
         run_params(ReplayPendingParams, context)
         return replay_spool()
 
-    @task(trigger_rule="all_done", multiple_outputs=False)
+    @task(trigger_rule="all_done", multiple_outputs=False, **AT_NEXT_RUN)
     def deliver_outbox() -> dict[str, Any]:
         """Deliver what waits in the outbox."""
         from dags.wiring.outbox import deliver_outbox

@@ -8,7 +8,8 @@ Removes what is older than it is kept.
   (`TRADING_OPS_AUDIT_RETENTION_DAYS`). Models, champions, deployments, candles, switches and their histories stay;
   messages and letters that still wait stay, however old. Caches expire by themselves.
 - **Files** of this host: checkpoints 7 days after the last time a training wrote one
-  (`TRADING_OPS_CHECKPOINT_RETENTION_DAYS`), task logs of ended runs 7 days (`TRADING_OPS_LOG_RETENTION_DAYS`).
+  (`TRADING_OPS_CHECKPOINT_RETENTION_DAYS`), logs of ended runs and of the DAG processor 7 days
+  (`TRADING_OPS_LOG_RETENTION_DAYS`).
 - **Result:** counts per collection and folder, as XCom of each task.
 """
 

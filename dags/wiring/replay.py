@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from include.audit.collect import CollectReport
     from include.store.replay import ReplayReport
 
 log = logging.getLogger(__name__)
@@ -22,42 +23,45 @@ def replay_spool() -> dict[str, Any]:
     """
     from datetime import UTC, datetime
 
+    from dags.wiring.runtime import usable_database
     from include.audit.collect import collect
     from include.audit.journal import Journal
-    from include.audit.letter import FOLDER
+    from include.audit.letter import letters_of
     from include.errors import TransientError
     from include.settings import get_settings
-    from include.store.durable import spool_of
-    from include.store.mongo import get_database
+    from include.store.durable import NOT_USABLE, spool_of
     from include.store.replay import ReplayReport, replay
     from include.store.spool import Spool
     from include.store.spool_alerts import spool_messages
     from include.store.spool_state import spool_state
+    from include.store.whole_file import remove_torn
 
-    settings, db, now = get_settings(), get_database(), datetime.now(UTC)
-    journal = Journal.of(settings)
+    settings, db, now = get_settings(), usable_database(), datetime.now(UTC)
+    spool, journal, letters_spool = spool_of(settings), Journal.of(settings), letters_of(settings)
     state = spool_state(settings)
+    for folder in (spool.folder, journal.folder, letters_spool.folder):
+        remove_torn(folder)
 
-    def replayed(spool: Spool) -> ReplayReport:
+    def replayed(waiting: Spool) -> ReplayReport:
+        if db is None:
+            return ReplayReport(0, 0, state.waiting, (), NOT_USABLE)
         try:
-            return replay(spool, db)
+            return replay(waiting, db)
         except TransientError as error:  # the folder itself: the state says so too, and is sent below
             return ReplayReport(0, 0, state.waiting, (), str(error))
 
-    results = replayed(spool_of(settings))
+    results = replayed(spool)
     # The rows come before the letters, which quote them. A MongoDB that has just failed is not asked again.
-    audit = collect(journal, db) if results.problem is None else None
-    letters = replayed(Spool(settings.spool_dir / FOLDER)) if audit and audit.problem is None else None
+    audit = collect(journal, db) if db is not None and results.problem is None else None
+    letters = replayed(letters_spool) if audit and audit.problem is None else None
     dropped = journal.dropped()
-    alerts = spool_messages(state, results, dropped, now)
-    if letters is not None and letters.damaged:
-        alerts += spool_messages(state, letters, 0, now)
-    sent = _tell(alerts, now)
+    damaged = [*results.damaged, *(audit.damaged if audit else ()), *(letters.damaged if letters else ())]
+    sent = _tell(spool_messages(state, results, damaged, dropped, now), now)
     if dropped and any("audit_dropped" in key for key in sent):
         journal.forget_dropped()
     return {
         "results": _said(results),
-        "audit": asdict(audit) if audit else None,
+        "audit": _said(audit) if audit else None,
         "dead_letters": _said(letters) if letters else None,
         "audit_rows_dropped": dropped,
         "spool": {"writable": state.writable, "full": state.full, "problem": state.problem, "damaged": state.damaged},
@@ -65,7 +69,7 @@ def replay_spool() -> dict[str, Any]:
     }
 
 
-def _said(report: ReplayReport) -> dict[str, Any]:
+def _said(report: ReplayReport | CollectReport) -> dict[str, Any]:
     return {**asdict(report), "damaged": list(report.damaged)}
 
 

@@ -38,6 +38,21 @@ def database() -> Database[dict[str, Any]]:
     return db
 
 
+def usable_database() -> Database[dict[str, Any]] | None:
+    """Return the database without asking it anything, or None where not even its address can be read.
+
+    For what must not be lost, or not be kept from people, whatever is wrong with the connection.
+    """
+    from include.notify.scrub import excerpt
+    from include.store.mongo import get_database
+
+    try:
+        return get_database()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller goes on without
+        log.error("mongo_default is not usable: %s: %s", type(error).__name__, excerpt(error))
+        return None
+
+
 @contextmanager
 def binance() -> Iterator[BinanceClient]:
     """Open a client for the configured exchange address."""
@@ -132,14 +147,8 @@ def send(message: Message) -> dict[str, str]:
     XCom `notification` says for each of its messages what became of it, also that it reached nobody.
     """
     from include.notify.deliver import deliver
-    from include.store.mongo import get_database
 
-    try:
-        db = get_database()
-    except Exception as error:  # noqa: BLE001 - an alert goes out also where the database is not even configured
-        log.error("no database for the outbox: %s: %s", type(error).__name__, error)
-        db = None
-    states = deliver(db, message, get_settings())
+    states = deliver(usable_database(), message, get_settings())
     _say_in_xcom(message, states)
     return states
 

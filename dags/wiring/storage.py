@@ -22,13 +22,14 @@ def keep(context: Mapping[str, Any], collection: str, document: Mapping[str, Any
     :raises include.errors.BadInputError: for a value that cannot be stored; the message names its path.
     :raises include.errors.TransientError: when the spool cannot keep it either (full or read-only).
     """
+    from dags.wiring.runtime import usable_database
     from include.settings import get_settings
     from include.store.durable import keep_result, spool_of
 
     # No `database()`: making the indexes needs MongoDB, and a result must be kept without it.
     run_id = str(context["run_id"])
     try_number = int(context["ti"].try_number)
-    return keep_result(_usable_database(), spool_of(get_settings()), collection, run_id, document, try_number)
+    return keep_result(usable_database(), spool_of(get_settings()), collection, run_id, document, try_number)
 
 
 def stored_by_now(db: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
@@ -66,18 +67,8 @@ def keep_row(collection: str, document: Mapping[str, Any]) -> Kept:
     :raises include.errors.BadInputError: for a document without `_id`, or a value that cannot be stored.
     :raises include.errors.TransientError: when the spool cannot keep it either (full or read-only).
     """
+    from dags.wiring.runtime import usable_database
     from include.settings import get_settings
     from include.store.durable import keep_once, spool_of
 
-    return keep_once(_usable_database(), spool_of(get_settings()), collection, document)
-
-
-def _usable_database() -> Database[dict[str, Any]] | None:
-    """Return the database without asking it anything, or None where not even its address can be read."""
-    from include.store.mongo import get_database
-
-    try:
-        return get_database()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the connection, the result must not be lost
-        logging.getLogger(__name__).error("mongo_default is not usable: %s: %s", type(error).__name__, error)
-        return None
+    return keep_once(usable_database(), spool_of(get_settings()), collection, document)

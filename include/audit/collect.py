@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
+from bson.errors import BSONError
 from pymongo import UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from include.audit.rows import RUN_OVER, SOURCES, START
 from include.errors import ServiceUnavailableError
-from include.notify.scrub import scrub
+from include.notify.scrub import excerpt
 from include.store.collections import AUDIT_LOG
 from include.store.outage import mongo_outage
 
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH_FILES = 1_000
+BATCH_FILES, BATCH_BYTES = 1_000, 2_000_000
+"""What is read and stored at once; a run of thousands of tasks leaves files of hundreds of rows."""
 MAX_FILES = 20_000
 """Files that one call moves at most; the next one goes on."""
 DUPLICATE_KEY = 11000
+DAMAGED = "damaged"
+"""Subfolder of the journal for files with a row that MongoDB never takes."""
+NEVER_TAKEN = (BulkWriteError, BSONError, ValueError, OverflowError)
 TIMEOUT_S = 60.0
 """For one batch: a MongoDB that hangs must not hold this up for ever."""
 TIMES = ("started_at", "ended_at", "noted_at")
@@ -41,38 +46,83 @@ KILLED_ERROR = "the task's process ended without a word: it was killed, or its h
 
 @dataclass(frozen=True)
 class CollectReport:
-    """What one call moved: rows and lines, files that still wait, unreadable lines, and why it stopped (if it did)."""
+    """What one call moved: rows and lines, files that still wait, unreadable lines, and why it stopped (if it did).
+
+    :param damaged: names of the files that were moved to the subfolder `damaged` by this call.
+    """
 
     moved: int
     waiting: int
     unreadable: int
     problem: str | None = None
+    damaged: tuple[str, ...] = ()
 
 
 def collect(journal: Journal, db: Database[dict[str, Any]]) -> CollectReport:
     """Store the journal's rows and remove its files. Stops while MongoDB is away; the rest waits for the next call.
 
-    A line that cannot be read is dropped and counted: it is one row, and a file is written whole or not at all.
+    A line that cannot be read is dropped and counted: it is one row, and a file is written whole or not at all. A file
+    with a row that MongoDB will never take is set aside, so that it holds up nothing.
     """
-    moved = unreadable = 0
+    moved = unreadable = done = 0
+    damaged: tuple[str, ...] = ()
     try:
         files = journal.pending(MAX_FILES)
     except OSError as error:
         return CollectReport(0, 0, 0, f"the journal {journal.folder} cannot be read ({error.strerror})")
-    for start in range(0, len(files), BATCH_FILES):
-        batch = files[start : start + BATCH_FILES]
-        lines, broken = _read(batch)
+    problem = None
+    for batch in _batches(files):
         try:
-            store_lines(db, lines)
-        except (ServiceUnavailableError, OperationFailure) as error:
-            return CollectReport(moved, len(files) - start, unreadable, scrub(str(error)))
-        try:
-            for path in batch:
-                path.unlink(missing_ok=True)
+            rows, broken, aside = _move(db, batch)
+        except (ServiceUnavailableError, PyMongoError) as error:
+            problem = excerpt(error, 500)
+            break
         except OSError as error:  # stored again by the next call, which changes nothing
-            return CollectReport(moved, len(files) - start, unreadable, f"{path} cannot be removed ({error.strerror})")
-        moved, unreadable = moved + len(lines), unreadable + broken
-    return CollectReport(moved, len(journal.pending(MAX_FILES)), unreadable)
+            problem = f"{error.filename} cannot be removed ({error.strerror})"
+            break
+        done, moved, unreadable, damaged = done + len(batch), moved + rows, unreadable + broken, damaged + aside
+    waiting = len(journal.pending(MAX_FILES)) if problem is None else len(files) - done
+    return CollectReport(moved, waiting, unreadable, problem, damaged)
+
+
+def _batches(files: list[Path]) -> Iterator[list[Path]]:
+    """Share the files out, in their order, so that a batch is small in memory and stored well within its time."""
+    batch: list[Path] = []
+    room = BATCH_BYTES
+    for path in files:
+        size = _size(path)
+        if batch and (size > room or len(batch) == BATCH_FILES):
+            yield batch
+            batch, room = [], BATCH_BYTES
+        batch.append(path)
+        room -= size
+    if batch:
+        yield batch
+
+
+def _move(db: Database[dict[str, Any]], batch: list[Path]) -> tuple[int, int, tuple[str, ...]]:
+    """Store a batch and remove its files; return the rows stored, the unreadable lines, the files set aside."""
+    lines, broken = _read(batch)
+    try:
+        store_lines(db, lines)
+    except NEVER_TAKEN as error:
+        if len(batch) > 1:  # it is one of them: each for itself shows which
+            parts = [_move(db, [path]) for path in batch]
+            return sum(part[0] for part in parts), broken, tuple(name for part in parts for name in part[2])
+        log.error("%s is set aside: %s: %s", batch[0], type(error).__name__, excerpt(error))
+        (batch[0].parent / DAMAGED).mkdir(exist_ok=True)
+        batch[0].rename(batch[0].parent / DAMAGED / batch[0].name)
+        return 0, broken, (batch[0].name,)
+    for path in batch:
+        path.unlink(missing_ok=True)
+    return len(lines), broken, ()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # its trouble is said when it is read
 
 
 def store_lines(db: Database[dict[str, Any]], lines: list[dict[str, Any]]) -> None:

@@ -23,6 +23,9 @@ REPLAYER = "replay_dead_letters"
 def store_letter(db: Database[dict[str, Any]], collection: str, letter: Mapping[str, Any]) -> bool:
     """Store a letter from the spool, once, with its tasks' errors and the letter it came from.
 
+    A run that was cleared and has failed again writes its letter anew: it waits again, also where it was dismissed
+    meanwhile. A letter that was replayed stays as it is: its replay is another run, with a letter of its own.
+
     :raises ServiceUnavailableError: while MongoDB is away.
     """
     dag_id, run_id = letter["dag_id"], letter["run_id"]
@@ -38,7 +41,11 @@ def store_letter(db: Database[dict[str, Any]], collection: str, letter: Mapping[
         parent = replayed_from(run_id)
         origin = db[collection].find_one({"_id": letter_id(dag_id, parent)}, {"_id": 1}) if parent else None
     whole = {**letter, "failed_tasks": tasks, "origin": origin["_id"] if origin else None}
-    return insert_absent(db, collection, whole)
+    if insert_absent(db, collection, whole):
+        return True
+    may_wait_again = {"state": {"$in": ["waiting", "dismissed"]}, "failed_at": {"$lt": whole["failed_at"]}}
+    with mongo_outage(f"storing the dead letter of {dag_id} {run_id} again"):
+        return bool(db[collection].replace_one({"_id": whole["_id"], **may_wait_again}, whole).modified_count)
 
 
 class DeadLetters:

@@ -16,6 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.notify.scrub import excerpt
+from include.store.whole_file import write_whole
+
 if TYPE_CHECKING:
     from include.settings import Settings
 
@@ -56,23 +59,16 @@ class Journal:
         """
         if not rows:
             return True
-        temporary: Path | None = None
         try:
             content = b"".join(_line(row) for row in rows)
             self.folder.mkdir(parents=True, exist_ok=True)
             if self._is_full(len(content)):
                 raise OSError("its share of the spool, or the disk, is used up")
+            # The scheduler must not wait for two syncs: a row that a crash of the host takes is no loss of work.
             path = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+            write_whole(path, content, sync_folder=False)
         except Exception as error:  # noqa: BLE001 - an audit row must never fail what it is about
-            self._count_dropped(len(rows), error)
-            if temporary is not None:
-                _discard(temporary)
+            self.count_dropped(len(rows), error)
             return False
         return True
 
@@ -91,8 +87,11 @@ class Journal:
             return 0
 
     def forget_dropped(self) -> None:
-        """Start counting at 0 again, once the count has been said."""
-        (self.folder / DROPPED).unlink(missing_ok=True)
+        """Start counting at 0 again, once the count has been said; in a folder that is read-only it stays."""
+        try:
+            (self.folder / DROPPED).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("the count of dropped rows in %s cannot be removed: %s", self.folder, error.strerror)
 
     def _is_full(self, size: int) -> bool:
         if shutil.disk_usage(self.folder).free < FREE_FOR_RESULTS_BYTES:
@@ -105,9 +104,11 @@ class Journal:
             taken = sum(_blocks(entry) for entry in names)
         return taken + max(BLOCK_BYTES, size) > self.max_bytes
 
-    def _count_dropped(self, rows: int, error: Exception) -> None:
-        log.warning("%d audit row(s) dropped: %s: %.200s", rows, type(error).__name__, error)
+    def count_dropped(self, rows: int, error: Exception) -> None:
+        """Count what could not be kept, so that it is said; raises nothing."""
+        log.warning("%d audit row(s) dropped: %s: %s", rows, type(error).__name__, excerpt(error))
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / DROPPED).open("ab") as file:
                 file.write(b"." * rows)
         except OSError:
@@ -127,10 +128,3 @@ def _blocks(entry: os.DirEntry[str]) -> int:
         return max(BLOCK_BYTES, entry.stat().st_size)
     except FileNotFoundError:  # collected meanwhile
         return 0
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

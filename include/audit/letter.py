@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.audit.masking import masked
 from include.audit.rows import MAX_CONF_CHARS, who
 from include.notify.scrub import scrub
+
+if TYPE_CHECKING:
+    from include.settings import Settings
+    from include.store.spool import Spool
 
 FOLDER = "dead_letters"
 """Subfolder of the spool for letters that MongoDB does not have yet."""
@@ -30,6 +34,13 @@ class FailedTask:
     task_id: str
     map_index: int
     attempts: int
+
+
+def letters_of(settings: Settings) -> Spool:
+    """Return the spool of the letters; like the results' one it takes `spool_max_mb` at most."""
+    from include.store.spool import Spool  # bson: not for every process in which a listener is registered
+
+    return Spool(settings.spool_dir / FOLDER, max_bytes=round(settings.spool_max_mb * 1_000_000))
 
 
 def letter_id(dag_id: str, run_id: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pluggy import HookimplMarker
 
 from include.audit.journal import Journal
-from include.audit.letter import FOLDER, FailedTask, letter_document
+from include.audit.letter import FailedTask, letter_document
 from include.audit.log_scrub import install
 from include.audit.rows import RUN_END, START, TASK_END, audit_row, here, of_run, run_over
 from include.settings import get_settings
@@ -120,8 +120,9 @@ def _run_ended(run: Any, state: str, tasks: list[Any]) -> None:
 
 
 def _write_letter(run: Any, tasks: list[Any], reason: str) -> None:
+    from include.audit.letter import letters_of
+    from include.errors import TransientError
     from include.store.collections import DEAD_LETTERS
-    from include.store.spool import Spool
 
     failed = [
         FailedTask(task.task_id, task.map_index, task.try_number)
@@ -129,7 +130,12 @@ def _write_letter(run: Any, tasks: list[Any], reason: str) -> None:
         if str(getattr(task.state, "value", task.state)) == "failed"
     ]
     letter = letter_document(run, failed, reason, cancelled=CANCELLED in reason)
-    Spool(get_settings().spool_dir / FOLDER).append(DEAD_LETTERS, letter)
+    settings = get_settings()
+    try:
+        letters_of(settings).append(DEAD_LETTERS, letter)
+    except TransientError as error:  # its row in the audit log says that the run failed, if that one could be kept
+        Journal.of(settings).count_dropped(1, error)
+        raise
 
 
 def _append(row: dict[str, Any]) -> None:
@@ -153,11 +159,15 @@ def _what(task: Any) -> dict[str, Any]:
 
 
 def _tasks_of(run: Any) -> list[Any]:
-    """Return the run's task instances, read in the session that the caller has open."""
+    """Return the run's task instances, read in the session that the caller has open; without them a letter is one."""
     from sqlalchemy.orm import object_session
 
-    session = object_session(run)
-    if session is None:
+    try:
+        session = object_session(run)
+        if session is None:
+            return []
+        instances: Iterable[Any] = run.get_task_instances(session=session)
+        return list(instances)
+    except Exception as error:  # noqa: BLE001 - whatever the database says, that the run has failed is known
+        log.warning("the tasks of %s %s are not known: %s", run.dag_id, run.run_id, type(error).__name__)
         return []
-    instances: Iterable[Any] = run.get_task_instances(session=session)
-    return list(instances)

@@ -6,11 +6,17 @@ from include.notify.message import Message, Severity
 
 
 def failure_message(
-    dag_id: str, run_id: str, task_id: str, map_index: int = -1, error: BaseException | str | None = None
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int = -1,
+    error: BaseException | str | None = None,
+    once_per: str | None = None,
 ) -> Message:
     """Return the ERROR message for a task that has failed for good; one per task and run.
 
     :param map_index: of a mapped task, -1 for others.
+    :param once_per: one message for all runs with the same text here, instead of one per run.
     :param error: what it failed with; a killed task leaves none.
     """
     name = f"{task_id}[{map_index}]" if map_index >= 0 else task_id
@@ -23,5 +29,5 @@ def failure_message(
         title=f"{dag_id}: task {name} failed",
         body=body,
         fields={"DAG": dag_id, "Run": run_id, "Task": name},
-        dedupe_key=f"failure:{dag_id}:{run_id}:{name}",
+        dedupe_key=f"failure:{dag_id}:{once_per or run_id}:{name}",
     )

@@ -18,10 +18,14 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 def storable(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy with numpy's numbers and arrays as plain ones and tuples as lists.
+    """Return a copy with numpy's numbers and arrays as plain ones, tuples as lists, and half characters as `?`.
+
+    A half character (a lone surrogate, as in an emoji that somebody has cut) comes out of any JSON answer and goes into
+    no database.
 
     :raises BadInputError: for NaN, infinity, an integer beyond 64 bits, a time without a zone, a key that is
-        no text, or a type that MongoDB does not know; the message names the path, as `results.models.0.accuracy`.
+        no text or holds a NUL, or a type that MongoDB does not know; the message names the path, as
+        `results.models.0.accuracy`.
     """
     if not isinstance(document, Mapping):
         raise BadInputError(f"a {type(document).__name__} is no document; give a mapping")
@@ -31,7 +35,9 @@ def storable(document: Mapping[str, Any]) -> dict[str, Any]:
 def _value(value: Any, path: str) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # numpy, without importing it
         value = value.tolist()
-    if value is None or isinstance(value, (bool, str, bytes, Int64, ObjectId, Decimal128)):
+    if isinstance(value, str):
+        return _whole(value)
+    if value is None or isinstance(value, (bool, bytes, Int64, ObjectId, Decimal128)):
         return value
     if isinstance(value, Integral):
         number = int(value)
@@ -57,4 +63,10 @@ def _value(value: Any, path: str) -> Any:
 def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
         raise BadInputError(f"{path or 'the document'} has the key {key!r}, a {type(key).__name__}; use text")
-    return key
+    if "\0" in key:
+        raise BadInputError(f"{path or 'the document'} has the key {key!r} with a NUL, which no database takes")
+    return _whole(key)
+
+
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

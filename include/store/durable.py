@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pymongo
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError, WriteError
 
 from include.errors import ServiceUnavailableError
+from include.notify.scrub import excerpt
 from include.store.documents import storable
 from include.store.outage import mongo_outage
 from include.store.results import result_document, write_result
@@ -48,6 +49,8 @@ def keep_result(
 ) -> Kept:
     """Store a run's result as :func:`~include.store.results.store_result` does, or spool it while MongoDB is away.
 
+    A MongoDB that refuses us (a password that was changed, a right that is missing) is away, too.
+
     :param db: None when the connection itself is not usable: then it is spooled at once.
     :raises FencedError: when a newer try has written already; nothing is kept then.
     :raises BadInputError: for a number, time or type that cannot be stored; the message names its path.
@@ -59,7 +62,9 @@ def keep_result(
     try:
         with pymongo.timeout(TIMEOUT_S):
             write_result(db, collection, whole)
-    except ServiceUnavailableError as error:
+    except WriteError:
+        raise  # it is this document that MongoDB does not take
+    except (ServiceUnavailableError, PyMongoError) as error:
         return _spooled(spool, collection, whole, error)
     return "stored"
 
@@ -76,7 +81,9 @@ def keep_once(db: Database[dict[str, Any]] | None, spool: Spool, collection: str
     try:
         with pymongo.timeout(TIMEOUT_S):
             insert_absent(db, collection, whole)
-    except ServiceUnavailableError as error:
+    except WriteError:
+        raise
+    except (ServiceUnavailableError, PyMongoError) as error:
         return _spooled(spool, collection, whole, error)
     return "stored"
 
@@ -98,5 +105,6 @@ def insert_absent(db: Database[dict[str, Any]], collection: str, document: Mappi
 
 def _spooled(spool: Spool, collection: str, whole: Mapping[str, Any], error: Exception | str) -> Kept:
     path = spool.append(collection, whole)
-    log.warning("%s of %s waits in %s until MongoDB is back: %s", whole["_id"], collection, path.name, error)
+    said = excerpt(error, 500)
+    log.warning("%s of %s waits in %s until MongoDB is back: %s", whole["_id"], collection, path.name, said)
     return "spooled"

@@ -1,26 +1,37 @@
-"""Removes old task logs of this host: only in Airflow's log folder, never through a link, never of a running run."""
+"""Removes old logs of this host: only in Airflow's log folder, never through a link, never of a running run."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from include.store.leases import Owner
 
+log = logging.getLogger(__name__)
+
 DAG_PREFIX, RUN_PREFIX = "dag_id=", "run_id="
+PROCESSOR = "dag_processor"
+"""Folder of the DAG processor's logs: a folder a day, a file per DAG file."""
 
 
 @dataclass(frozen=True)
 class RemovedLogs:
-    """What was (or would be) removed: runs, files and bytes; and runs kept because they still run."""
+    """What was (or would be) removed: runs, files and bytes; runs kept because they still run; what could not go.
+
+    :param failed: runs or days of which a file could not be removed, for instance because it belongs to somebody else.
+    :param processor_days: days of the DAG processor.
+    """
 
     runs: int
     files: int
     bytes: int
     kept_running: int
+    failed: int = 0
+    processor_days: int = 0
 
 
 def remove_old_logs(
@@ -28,12 +39,13 @@ def remove_old_logs(
 ) -> RemovedLogs:
     """Remove the logs of runs none of whose files was written since; folders that are empty then go too.
 
-    Airflow writes `dag_id=<dag>/run_id=<run>/task_id=<task>/.../attempt=<n>.log`; nothing else is looked at.
+    Airflow writes `dag_id=<dag>/run_id=<run>/task_id=<task>/.../attempt=<n>.log` and `dag_processor/<day>/...`; nothing
+    else is looked at.
 
     :param folder: Airflow's `base_log_folder`; it need not exist.
     :param run_is_over: asked about each run that is old enough; one that still runs keeps its logs.
     """
-    runs = files = size = kept = 0
+    runs = files = size = kept = failed = 0
     for run_folder, owner in _runs(folder):
         found = list(_files(run_folder))
         if any(status.st_mtime >= older_than.timestamp() for _, status in found):
@@ -41,13 +53,39 @@ def remove_old_logs(
         if not run_is_over(owner):
             kept += 1
             continue
+        if not dry_run and not _remove(run_folder, [path for path, _ in found]):
+            failed += 1
+            continue
         runs, files, size = runs + 1, files + len(found), size + sum(status.st_size for _, status in found)
-        if not dry_run:
-            for path, _ in found:
-                path.unlink(missing_ok=True)
-            _remove_empty(run_folder)
-            _remove_empty(run_folder.parent)
-    return RemovedLogs(runs, files, size, kept)
+    days = 0
+    for day_folder in _folders(folder / PROCESSOR, ""):
+        if not _is_before(day_folder.name, older_than):
+            continue
+        found = list(_files(day_folder))
+        if not dry_run and not _remove(day_folder, [path for path, _ in found]):
+            failed += 1
+            continue
+        days, files, size = days + 1, files + len(found), size + sum(status.st_size for _, status in found)
+    return RemovedLogs(runs, files, size, kept, failed, days)
+
+
+def _is_before(name: str, moment: datetime) -> bool:
+    try:
+        return date.fromisoformat(name) < moment.date()
+    except ValueError:  # not a day's folder
+        return False
+
+
+def _remove(run_folder: Path, files: list[Path]) -> bool:
+    try:
+        for path in files:
+            path.unlink(missing_ok=True)
+    except OSError as error:  # the other runs' logs go all the same
+        log.warning("%s cannot be removed: %s", error.filename, error.strerror)
+        return False
+    _remove_empty(run_folder)
+    _remove_empty(run_folder.parent)
+    return True
 
 
 def _runs(folder: Path) -> Iterator[tuple[Path, Owner]]:
@@ -72,7 +110,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the files below a folder, links left out; a folder that vanishes meanwhile has none."""
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except OSError:  # gone, or not ours to read
         return
     for entry in entries:
         if entry.is_symlink():

@@ -62,7 +62,7 @@ def merge_result(db: Database[dict[str, Any]], collection: str, document: Mappin
     raise _restless(collection, document)
 
 
-RANK = {"pending": 0, "sending": 0, "delivered": 2}
+RANK = {"pending": 0, "delivered": 2}
 """Which of two states of a channel is further on; any other state (expired, refused ...) ends it without delivery."""
 ENDED = 1
 
@@ -81,8 +81,11 @@ def merge_message(db: Database[dict[str, Any]], collection: str, document: Mappi
                 return False
             channels = {**stored["channels"], **changes}
             whole = _whole_state(channels, stored["state"])
+            update: dict[str, Any] = {"channels": channels, "state": whole}
+            if any(_rank(state) == ENDED for state in changes.values()):
+                update["unsaid"] = True  # somebody has to hear that a channel did not take it
             unchanged = {"_id": document["_id"], "channels": stored["channels"], "state": stored["state"]}
-            if db[collection].update_one(unchanged, {"$set": {"channels": channels, "state": whole}}).matched_count:
+            if db[collection].update_one(unchanged, {"$set": update}).matched_count:
                 return True
     raise _restless(collection, document)
 
@@ -103,7 +106,7 @@ def _rank(channel: Mapping[str, Any]) -> int:
 def _whole_state(channels: Mapping[str, Any], before: str) -> str:
     """Return the state of the message as a whole: pending while a channel waits, delivered when all have it."""
     states = {channel["state"] for channel in channels.values()}
-    if states & {"pending", "sending"}:
+    if "pending" in states:
         return "pending"
     return "delivered" if states == {"delivered"} else (before if before != "pending" else "failed")
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WTimeoutError
 
 from include.errors import ServiceUnavailableError
+from include.notify.scrub import excerpt
 
 OUT_OF_DISK_SPACE = 14031
 
@@ -23,14 +24,20 @@ def mongo_outage(action: str) -> Iterator[None]:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
         raise ServiceUnavailableError(
-            f"MongoDB is away or too slow while {action} ({type(error).__name__}: {error!s:.200}); "
+            f"MongoDB is away or too slow while {action} ({type(error).__name__}: {excerpt(error)}); "
             "check the connection mongo_default, or try again later"
         ) from error
     except OperationFailure as error:
-        if error.code == OUT_OF_DISK_SPACE:
+        if error.code == OUT_OF_DISK_SPACE or OUT_OF_DISK_SPACE in _codes(error):
             raise ServiceUnavailableError(f"MongoDB's disk is full while {action}: free space on its host") from error
         if isinstance(error, BulkWriteError) and error.details.get("writeConcernErrors"):
             raise ServiceUnavailableError(
                 f"MongoDB did not confirm the writes while {action}: check its replica set, or try again later"
             ) from error
         raise
+
+
+def _codes(error: OperationFailure) -> set[int]:
+    """Return the codes of the single writes of a bulk."""
+    failed = error.details.get("writeErrors", ()) if isinstance(error, BulkWriteError) else ()
+    return {part.get("code") for part in failed}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson.errors import BSONError
-from pymongo.errors import DocumentTooLarge, OperationFailure, WriteError
+from pymongo.errors import DocumentTooLarge, PyMongoError, WriteError
 
 from include.errors import IntegrityError, TransientError
-from include.notify.scrub import scrub
+from include.notify.scrub import excerpt, scrub
 from include.store import durable
 from include.store.merge import merge
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 DAMAGED = "damaged"
 """Subfolder of the spool for files that cannot be read; a person looks at them."""
+NEVER_TAKEN = (WriteError, DocumentTooLarge, BSONError, KeyError, TypeError, AttributeError, ValueError, OverflowError)
+"""What storing a document raises where trying again cannot help; ValueError: also a half character."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def replay(spool: Spool, db: Database[dict[str, Any]]) -> ReplayReport:
             if spool.set_aside(path, DAMAGED):
                 damaged.append(path.name)
             continue
-        except (TransientError, OperationFailure) as error:
+        except (TransientError, PyMongoError) as error:
             return ReplayReport(replayed, superseded, len(waiting) - done, tuple(damaged), scrub(str(error)))
         replayed, superseded = replayed + changed, superseded + (not changed)
     return ReplayReport(replayed, superseded, 0, tuple(damaged))
@@ -78,9 +80,9 @@ def _replay_one(spool: Spool, path: Path, db: Database[dict[str, Any]]) -> bool:
     try:
         with pymongo.timeout(durable.TIMEOUT_S):
             changed = merge(db, spooled.collection, spooled.document)
-    except (WriteError, DocumentTooLarge, BSONError, KeyError, TypeError, AttributeError) as error:
+    except NEVER_TAKEN as error:
         raise IntegrityError(
-            f"{path} cannot be stored in {spooled.collection} ({type(error).__name__}: {error!s:.200}): "
+            f"{path} cannot be stored in {spooled.collection} ({type(error).__name__}: {excerpt(error)}): "
             f"it is moved to {DAMAGED}; look at it"
         ) from error
     spool.remove(path)

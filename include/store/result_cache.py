@@ -15,6 +15,7 @@ from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import PyMongoError
 
 from include.errors import ConfigurationError
+from include.notify.scrub import excerpt
 from include.store.collections import RESULT_CACHE
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class MongoCache:
 
     def _give_up(self, error: Exception) -> None:
         self._away = True
-        log.warning("no answers are cached in this run: MongoDB said %s: %.200s", type(error).__name__, error)
+        log.warning("no answers are cached in this run: MongoDB said %s: %s", type(error).__name__, excerpt(error))
 
 
 class RedisCache:
@@ -152,7 +153,7 @@ class RedisCache:
 
     def _give_up(self, error: Exception) -> None:
         self._away = True
-        log.warning("no answers are cached in this run: Redis said %s: %.200s", type(error).__name__, error)
+        log.warning("no answers are cached in this run: Redis said %s: %s", type(error).__name__, excerpt(error))
 
 
 def _read(text: bytes | str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH = 1_000
 LEDGER_DAYS = 62
-"""The ledger of GPT-4's cost is kept at least so long: this month and the one before are added up from it."""
+"""What the cost of GPT-4 and of the AI service is added up from, for this month and the one before, is kept so long."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ RESULTS = (
     names.MODEL_SCORES,
     names.HEALTH_REPORTS,
     names.PORTFOLIO_REPORTS,
-    names.API_COST_HISTORY,
     names.EQUITY_HISTORY,
     names.BACKTEST_RESULTS,
     names.OPTIMIZATION_RESULTS,
@@ -66,7 +65,7 @@ def rules(settings: Settings) -> list[Rule]:
     return [
         *(Rule(collection, "timestamp", days) for collection in RESULTS),
         Rule(names.TRAINING_JOBS, "created_at", days, open_job),
-        Rule(names.GPT4_COSTS, "timestamp", max(days, LEDGER_DAYS)),
+        *(Rule(name, "timestamp", max(days, LEDGER_DAYS)) for name in (names.GPT4_COSTS, names.API_COST_HISTORY)),
         # Of optimisations that ended without a result: the others have removed them.
         Rule(names.OPTIMIZATION_VARIATIONS, "at", settings.checkpoint_retention_days),
         Rule(names.OUTBOX, "created_at", days, {"state": {"$ne": "pending"}}),

@@ -6,6 +6,7 @@ bookkeeping: a file is there until its document is stored.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -20,9 +21,13 @@ from bson import json_util
 from bson.errors import BSONError
 
 from include.errors import BadInputError, IntegrityError, TransientError
+from include.notify.scrub import excerpt
 from include.store.documents import storable
+from include.store.whole_file import sync, write_whole
 
 SUFFIX = ".json"
+OF_THIS_FILE = (errno.EACCES, errno.EISDIR, errno.EIO)
+"""Errors at reading that concern one file; the others behind it are not held up."""
 JSON_OPTIONS = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, tzinfo=UTC)
 
 
@@ -59,21 +64,12 @@ class Spool:
         spooled = {"collection": collection, "document": storable(document), "spooled_at": datetime.now(UTC)}
         content = json_util.dumps(spooled, json_options=JSON_OPTIONS).encode()
         with self._lock:
-            temporary: Path | None = None
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._refuse_beyond_limit(collection, len(content))
                 path = self.folder / self._next_name()
-                temporary = path.with_suffix(".tmp")
-                with temporary.open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.rename(path)
-                self._sync_folder()
+                write_whole(path, content)
             except OSError as error:
-                if temporary is not None:
-                    _discard(temporary)
                 raise TransientError(
                     f"cannot spool a document of {collection} in {self.folder} ({error.strerror or error}); free space "
                     "there or correct its permissions, the document is not stored anywhere"
@@ -94,7 +90,7 @@ class Spool:
     def read(self, path: Path) -> SpooledDocument:
         """Return a waiting document with its types and aware UTC times.
 
-        :raises IntegrityError: when the file is damaged; the message names it.
+        :raises IntegrityError: when the file is damaged, or the disk does not give it back; the message names it.
         :raises FileNotFoundError: when it is gone already.
         """
         try:
@@ -105,10 +101,13 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno in OF_THIS_FILE:
+                raise IntegrityError(f"{path} cannot be read ({error.strerror}): look at it") from error
             raise TransientError(f"cannot read {path} ({error.strerror}): check its permissions") from error
         except (ValueError, KeyError, TypeError, AttributeError, BSONError) as error:
             raise IntegrityError(
-                f"{path} is damaged ({type(error).__name__}: {error!s:.100}): move it out of the spool and look at it"
+                f"{path} is damaged ({type(error).__name__}: {excerpt(error, 100)}): move it out of the spool and look "
+                "at it"
             ) from error
         return document
 
@@ -119,7 +118,7 @@ class Spool:
         """
         try:
             path.unlink(missing_ok=True)
-            self._sync_folder()
+            sync(self.folder)
         except OSError as error:
             raise TransientError(f"cannot remove {path} ({error.strerror}): check the folder's permissions") from error
 
@@ -131,7 +130,7 @@ class Spool:
         try:
             (self.folder / subfolder).mkdir(exist_ok=True)
             path.rename(self.folder / subfolder / path.name)
-            self._sync_folder()
+            sync(self.folder)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -160,24 +159,9 @@ class Spool:
             last = 0
         return f"{max(time.time_ns(), last + 1):020d}-{uuid.uuid4().hex[:12]}{SUFFIX}"
 
-    def _sync_folder(self) -> None:
-        """Make the directory entry itself durable (a rename is not, before its folder is synced)."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
 
 def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_size
     except FileNotFoundError:  # replayed meanwhile
         return 0
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder cannot be written to: then there is nothing to remove either

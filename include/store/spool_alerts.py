@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from include.store.spool_state import SpoolState
 
 
-def spool_messages(state: SpoolState, report: ReplayReport, audit_dropped: int, now: datetime) -> list[Message]:
+def spool_messages(
+    state: SpoolState, report: ReplayReport, damaged: Sequence[str], audit_dropped: int, now: datetime
+) -> list[Message]:
     """Return what there is to say after a replay.
 
     :param state: the spool as it was before the replay.
-    :param audit_dropped: audit rows that found no room since that was said last.
+    :param damaged: names of the files that were set aside, the results', the letters' and the audit rows'.
+    :param audit_dropped: audit rows and letters that could not be kept since that was said last.
     """
     day = f"{now:%Y-%m-%d}"
     messages = []
@@ -32,14 +35,14 @@ def spool_messages(state: SpoolState, report: ReplayReport, audit_dropped: int, 
                 {"Waiting": str(state.waiting), "Size": f"{state.bytes / 1e6:.1f} MB"},
             )
         )
-    if report.damaged:
+    if damaged:
         messages.append(
             Message(
                 Severity.CRITICAL,
-                f"{len(report.damaged)} spooled document(s) are damaged",
-                "They could not be stored and were moved to the subfolder `damaged` of the spool; look at each, repair "
-                f"it and move it back, or delete it: {', '.join(report.damaged[:20])}",
-                f"spool:damaged:{report.damaged[0]}",
+                f"{len(damaged)} spooled document(s) are damaged",
+                "They could not be stored and were moved to a subfolder `damaged` in the spool; look at each, repair "
+                f"it and move it back, or delete it: {', '.join(damaged[:20])}",
+                f"spool:damaged:{damaged[0]}",
             )
         )
     if report.problem is not None and report.waiting:
@@ -58,8 +61,8 @@ def spool_messages(state: SpoolState, report: ReplayReport, audit_dropped: int, 
             Message(
                 Severity.WARNING,
                 "Audit rows were dropped",
-                f"{audit_dropped} audit row(s) found no room in the spool, whose space is kept for results. "
-                "Bring MongoDB back, free space, or raise TRADING_OPS_SPOOL_MAX_MB.",
+                f"{audit_dropped} audit row(s) or dead letter(s) found no room in the spool, or could not be written "
+                "there. Bring MongoDB back, free space, or raise TRADING_OPS_SPOOL_MAX_MB.",
                 f"spool:audit_dropped:{day}",
             )
         )

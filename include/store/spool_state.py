@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.errors import TransientError
+from include.notify.scrub import excerpt
 from include.store.durable import BYTES_PER_MB, spool_of
 from include.store.replay import DAMAGED
 
@@ -52,7 +53,7 @@ def spool_state(settings: Settings) -> SpoolState:
         size = sum(_size(path) for path in files)
         damaged = len(list((folder / DAMAGED).iterdir())) if (folder / DAMAGED).is_dir() else 0
     except (TransientError, OSError) as error:
-        return SpoolState(0, 0, None, False, False, f"the spool {folder} cannot be read: {error!s:.200}")
+        return SpoolState(0, 0, None, False, False, f"the spool {folder} cannot be read: {excerpt(error)}")
     no_room = failure is not None and failure.errno in (errno.ENOSPC, errno.EDQUOT)
     full = no_room or size >= limit
     problem = None

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo.database import Database
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from include.audit.abandoned import finish_abandoned
-from include.audit.collect import collect, store_lines
+from include.audit.collect import DAMAGED, collect, store_lines
 from include.audit.journal import Journal
 from include.audit.rows import RUN_END, START, TASK_END, audit_row, of_run, run_over
 from include.store.collections import AUDIT_LOG
@@ -101,6 +103,44 @@ def test_an_unreadable_line_costs_that_line(db: Db, journal: Journal) -> None:
     (journal.folder / "00000000000000000001-torn.jsonl").write_text('{"_id": "x", "sour\n[]\n{"_id": 5}\n')
     report = collect(journal, db)
     assert (report.moved, report.unreadable, report.waiting) == (1, 3, 0)
+
+
+@pytest.mark.critical
+def test_a_row_that_mongodb_never_takes_costs_its_file_and_holds_up_nothing(db: Db, journal: Journal) -> None:
+    for n in range(3):
+        journal.append([started(airflow.Task(f"t{n}"))])
+    poison = f"{5:020d}-poison.jsonl"
+    (journal.folder / poison).write_text('{"_id": "half", "source": "start", "who": "\\ud83d"}\n')
+    (journal.folder / f"{6:020d}-huge.jsonl").write_text('{"_id": "huge", "source": "start", "n": 1' + "0" * 30 + "}\n")
+    report = collect(journal, db)
+    assert (report.moved, report.waiting, report.problem) == (3, 0, None)
+    assert report.damaged == (poison, f"{6:020d}-huge.jsonl")
+    assert sorted(path.name for path in (journal.folder / DAMAGED).iterdir()) == sorted(report.damaged)
+    assert len(rows(db)) == 3
+    assert collect(journal, db).damaged == (), "said once"
+
+
+def test_a_batch_is_small_however_much_waits(db: Db, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is read and stored in parts, so that neither memory nor the time of a write runs out."""
+    monkeypatch.setattr("include.audit.collect.BATCH_BYTES", 3_000)
+    for n in range(20):
+        journal.append([started(airflow.Task(f"t{n}"))])
+    sizes = []
+
+    class Watch(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None:
+            if event.command_name == "update":
+                sizes.append(len(event.command["updates"]))
+
+        def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+        def failed(self, event: CommandFailedEvent) -> None: ...
+
+    host, port = db.client.address or ("", 0)
+    with pymongo.MongoClient[dict[str, Any]](host, port, event_listeners=[Watch()]) as client:
+        assert collect(journal, client[db.name]).moved == 20
+    assert sum(sizes) == 20
+    assert max(sizes) < 10
 
 
 def test_a_hostile_row_is_data_and_no_expression(db: Db) -> None:

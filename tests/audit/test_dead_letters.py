@@ -12,10 +12,13 @@ from pymongo.database import Database
 
 from include.audit.collect import store_lines
 from include.audit.dead_letters import DeadLetters
-from include.audit.letter import FailedTask, letter_document, replay_run_id, replayed_from
+from include.audit.journal import Journal
+from include.audit.letter import FailedTask, letter_document, letters_of, replay_run_id, replayed_from
+from include.audit.listeners import on_dag_run_failed
 from include.audit.replay_plan import plan
 from include.audit.rows import TASK_END, audit_row, of_run
 from include.errors import BadInputError
+from include.settings import get_settings
 from include.store.collections import DEAD_LETTERS
 from include.store.replay import replay
 from include.store.spool import Spool
@@ -63,6 +66,45 @@ def test_a_conf_with_a_secret_is_kept_without_it_and_not_replayed(db: Db, tmp_pa
     assert step.refused is not None
     assert "reason, api_key" in step.refused
     assert "by hand" in step.refused
+
+
+@pytest.mark.critical
+def test_a_run_that_was_repeated_and_has_failed_again_waits_again(db: Db, tmp_path: Path) -> None:
+    run = airflow.Run()
+    first = letter_document(run, [FailedTask("admit", -1, 2)], "task_failure", cancelled=False)
+    run.end_date = airflow.START + timedelta(hours=1)
+    second = letter_document(run, [FailedTask("train", -1, 3)], "task_failure", cancelled=False)
+    letters, name = DeadLetters(db), "train_model:manual__1"
+    put(db, tmp_path, first)
+    assert letters.dismiss(name, "the run itself was repeated meanwhile and is running", NOW)
+    put(db, tmp_path, first)
+    assert letters.select([], "", None, 10) == [], "the same failure once more is nothing new"
+    put(db, tmp_path, second, first)
+    (waiting,) = letters.select([], "", None, 10)
+    assert [task["task_id"] for task in waiting["failed_tasks"]] == ["train"]
+    assert (waiting["failed_at"], "dismissed_because" in waiting) == (run.end_date, False)
+    letters.mark_replayed(name, "replay__manual__1", "mia", NOW)
+    run.end_date = airflow.START + timedelta(hours=2)
+    put(db, tmp_path, letter_document(run, [], "task_failure", cancelled=False))
+    assert letters.select([], "", None, 10) == [], "its replay has a letter of its own"
+
+
+def test_letters_take_a_bounded_part_of_the_disk_and_a_lost_one_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADING_OPS_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRADING_OPS_SPOOL_MAX_MB", "0.02")
+    get_settings.cache_clear()
+    try:
+        for number in range(40):
+            on_dag_run_failed(dag_run=airflow.Run(run_id=f"manual__{number}"), msg="task_failure")
+        spool, journal = letters_of(get_settings()), Journal.of(get_settings())
+        kept = len(spool.pending())
+        assert 5 < kept < 40
+        assert sum(path.stat().st_size for path in spool.pending()) <= 20_000
+        assert journal.dropped() >= 40 - kept
+    finally:
+        get_settings.cache_clear()
 
 
 def test_a_huge_conf_is_not_kept_and_that_is_said(db: Db, tmp_path: Path) -> None:

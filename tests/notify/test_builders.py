@@ -156,5 +156,7 @@ def test_failed_task_is_an_error_once_per_task_and_shows_no_secret() -> None:
     message = failure_message("train_model", "run-1", "train", 2, ValueError("password=hunter2 " + "x" * 50_000))
     assert message.severity == Severity.ERROR
     assert message.dedupe_key == "failure:train_model:run-1:train[2]"
+    hourly = {failure_message("replay_pending", run, "replay", once_per="13").dedupe_key for run in ("1", "2")}
+    assert len(hourly) == 1, "a DAG of every minute is no message of every minute"
     assert "hunter2" not in str(message)
     assert len(message.body) <= 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -34,7 +35,7 @@ documents = st.dictionaries(
 
 def _is_good(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(_is_good(part) for part in value.values())
+        return all("\0" not in key and _is_good(part) for key, part in value.items())
     if isinstance(value, list):
         return all(_is_good(part) for part in value)
     if isinstance(value, float):
@@ -98,3 +99,16 @@ def test_numpy_becomes_plain_and_survives_bson() -> None:
 def test_a_list_is_no_document() -> None:
     with pytest.raises(BadInputError, match="a list is no document"):
         storable([1])  # type: ignore[arg-type]
+
+
+@pytest.mark.critical
+def test_half_characters_become_question_marks_as_no_database_takes_them() -> None:
+    answer = json.loads(r'{"reason": "cut \ud83d", "who \udc00": ["\udfff", 1]}')
+    document = storable(answer)
+    assert document == {"reason": "cut ?", "who ?": ["?", 1]}
+    assert bson.decode(bson.encode(document)) == document
+
+
+def test_a_key_with_a_nul_is_refused_by_its_path() -> None:
+    with pytest.raises(BadInputError, match=r"results\.a has the key .* with a NUL"):
+        storable({"results": {"a": {"b\0c": 1}}})

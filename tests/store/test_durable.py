@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from include.errors import BadInputError, FencedError, TransientError
 from include.settings import Settings
@@ -15,6 +17,7 @@ from include.store.durable import keep_once, keep_result, spool_of
 from include.store.replay import replay
 from include.store.results import store_result
 from include.store.spool import Spool
+from sandbox.mongod import Mongod
 from tests.store.outages import nowhere
 
 Db = Database[dict[str, Any]]
@@ -87,3 +90,27 @@ def test_a_spool_that_is_no_folder_fails_transiently(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     with pytest.raises(TransientError, match="cannot spool a document of performance_metrics"):
         keep_result(nowhere(), Spool(tmp_path / "spool"), REPORTS, "run", {"n": 1}, 1)
+
+
+@pytest.mark.critical
+def test_a_mongodb_that_refuses_the_login_is_away(mongod: Mongod, db: Db, spool: Spool) -> None:
+    address = f"mongodb://ops:changed@127.0.0.1:{mongod.port}/?serverSelectionTimeoutMS=3000"
+    with pymongo.MongoClient[dict[str, Any]](address) as client:
+        refused = client[db.name]
+        assert keep_result(refused, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
+        assert keep_once(refused, spool, HISTORY, {"_id": "order-1"}) == "spooled"
+        report = replay(spool, refused)
+        assert (report.replayed, report.waiting, report.damaged) == (0, 2, ())
+        assert "Authentication" in str(report.problem)
+    assert replay(spool, db).replayed == 2
+
+
+def test_a_document_that_mongodb_does_not_take_is_said_at_once_and_not_spooled(db: Db, spool: Spool) -> None:
+    db[REPORTS].create_index("finding", unique=True, name="of_this_test", partialFilterExpression={"finding": "same"})
+    try:
+        keep_result(db, spool, REPORTS, "run-1", {"finding": "same"}, 1)
+        with pytest.raises(DuplicateKeyError):
+            keep_result(db, spool, REPORTS, "run-2", {"finding": "same"}, 1)
+    finally:
+        db[REPORTS].drop_index("of_this_test")
+    assert spool.pending() == []

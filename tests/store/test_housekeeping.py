@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,7 +66,8 @@ def test_a_claim_taken_anew_meanwhile_stays(db: Db) -> None:
 def test_retention_removes_what_is_old_and_only_that(db: Db) -> None:
     settings = Settings(result_retention_days=30, audit_retention_days=60)
     fields = {rule.collection: rule.time_field for rule in rules(settings) if "started_at" not in rule.only}
-    edge = dict.fromkeys(fields, 30) | {names.GPT4_COSTS: 62, names.AUDIT_LOG: 60, names.OPTIMIZATION_VARIATIONS: 7}
+    edge = dict.fromkeys(fields, 30) | {names.AUDIT_LOG: 60, names.OPTIMIZATION_VARIATIONS: 7}
+    edge |= {names.GPT4_COSTS: 62, names.API_COST_HISTORY: 62}  # what a month's costs are added up from
     done = {names.OUTBOX: "delivered", names.DEAD_LETTERS: "replayed"}
     for name, at in fields.items():
         for age in (-1, 1):
@@ -136,6 +138,40 @@ def test_old_logs_go_but_never_through_a_link_nor_of_a_running_run(tmp_path: Pat
     assert not old.exists()
     assert all(path.exists() for path in (new, running, treasure, scheduler))
     assert remove_old_logs(tmp_path / "nowhere", before, over).files == 0
+
+
+def test_a_file_that_cannot_be_removed_keeps_its_run_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign, own = (log(tmp_path, "d", run, 9) for run in ("a", "b"))
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == foreign:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    removed = remove_old_logs(tmp_path, NOW - timedelta(days=7), lambda _: True)
+    assert (removed.runs, removed.failed) == (1, 1)
+    assert (foreign.exists(), own.exists()) == (True, False)
+
+
+def test_the_dag_processors_logs_go_day_by_day(tmp_path: Path) -> None:
+    days = {name: tmp_path / "dag_processor" / name for name in ("2026-06-23", "2026-06-24", "notes")}
+    for folder in days.values():
+        (folder / "trading_ops" / "dags").mkdir(parents=True)
+        (folder / "trading_ops" / "dags" / "retention.py.log").write_text("x" * 10)
+    (tmp_path / "dag_processor" / "latest").symlink_to(days["2026-06-24"])
+    before = NOW - timedelta(days=7)
+    assert remove_old_logs(tmp_path, before, lambda _: True, dry_run=True).processor_days == 1
+    removed = remove_old_logs(tmp_path, before, lambda _: True)
+    assert (removed.processor_days, removed.files, removed.bytes) == (1, 1, 10)
+    assert {name: folder.exists() for name, folder in days.items()} == {
+        "2026-06-23": False,
+        "2026-06-24": True,
+        "notes": True,
+    }
 
 
 def test_checkpoints_are_kept_as_long_as_is_configured(tmp_path: Path) -> None:

@@ -141,6 +141,20 @@ def test_a_document_that_mongodb_never_takes_is_set_aside(db: Db, spool: Spool) 
     assert db[REPORTS].count_documents({"_id": "good"}) == 1
 
 
+@pytest.mark.critical
+def test_a_file_that_nothing_can_be_done_with_holds_up_nothing(db: Db, spool: Spool) -> None:
+    """A half character that an earlier version has spooled; something that is no file at all."""
+    spool.append(REPORTS, {"_id": "poison"})
+    (poison,) = spool.pending()
+    poison.write_text(poison.read_text().replace('"_id"', '"half": "\\ud83d", "_id"'))
+    (spool.folder / f"{'0' * 20}-folder.json").mkdir()
+    spool.append(REPORTS, {"_id": "good"})
+    report = replay(spool, db)
+    assert (report.replayed, report.waiting, report.problem) == (1, 0, None)
+    assert sorted(report.damaged) == sorted([f"{'0' * 20}-folder.json", poison.name])
+    assert db[REPORTS].count_documents({"_id": "good"}) == 1
+
+
 def message(key: str) -> Message:
     return Message(Severity.ERROR, "title", "body", key, created_at=datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -157,7 +171,6 @@ def test_a_message_is_stored_once_and_its_deliveries_only_advance(db: Db, spool:
         ("refused", "pending"): "refused",
         ("pending", "expired"): "expired",
         ("expired", "delivered"): "delivered",
-        ("sending", "pending"): "sending",
     }
     for stored, spooled in expected:
         fresh = outbox_document(message(f"{stored}-{spooled}"), ("slack", "email"))
@@ -179,3 +192,13 @@ def test_a_message_whose_last_channel_was_reached_is_done(db: Db, spool: Spool) 
     spool.append(OUTBOX, outbox_document(message("new"), ("slack",)))
     assert replay(spool, db).replayed == 2
     assert {row["_id"]: row["state"] for row in db[OUTBOX].find()} == {"key": "delivered", "new": "pending"}
+
+
+def test_a_refusal_that_only_the_spool_knows_is_said_to_people(db: Db, spool: Spool) -> None:
+    fresh = outbox_document(message("key"), ("slack", "email"))
+    db[OUTBOX].insert_one(with_states(fresh, email="delivered"))
+    spool.append(OUTBOX, with_states(fresh, slack="refused"))
+    replay(spool, db)
+    stored = db[OUTBOX].find_one()
+    assert stored is not None
+    assert (stored["state"], stored["unsaid"]) == ("failed", True)

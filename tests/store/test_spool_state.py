@@ -49,7 +49,7 @@ def test_a_full_spool_is_an_alert(settings: Settings) -> None:
     (settings.spool_dir / f"{2:020d}-x.json").write_text("x" * 300)
     state = spool_state(settings)
     assert (state.full, state.writable) == (True, True)
-    (message,) = spool_messages(state, NOTHING, 0, NOW)
+    (message,) = spool_messages(state, NOTHING, (), 0, NOW)
     assert message.severity is Severity.CRITICAL
     assert message.dedupe_key == "spool:full:2026-03-01"
     assert "TRADING_OPS_SPOOL_MAX_MB" in message.body
@@ -71,25 +71,25 @@ def test_a_spool_that_cannot_be_written_to_is_an_alert(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     state = spool_state(Settings(state_dir=tmp_path))
     assert (state.writable, state.full) == (False, False)
-    (message,) = spool_messages(state, NOTHING, 0, NOW)
+    (message,) = spool_messages(state, NOTHING, (), 0, NOW)
     assert (message.severity, message.dedupe_key) == (Severity.CRITICAL, "spool:not_writable:2026-03-01")
 
 
 def test_every_other_trouble_is_said_with_its_own_key() -> None:
     state = SpoolState(4, 900, NOW, True, False, None)
     report = ReplayReport(1, 0, 3, ("a.json",), "MongoDB is away")
-    keys = {message.dedupe_key: message.severity for message in spool_messages(state, report, 7, NOW)}
+    keys = {message.dedupe_key: message.severity for message in spool_messages(state, report, report.damaged, 7, NOW)}
     assert keys == {
         "spool:damaged:a.json": Severity.CRITICAL,
         f"spool:waiting:{NOW.isoformat()}": Severity.WARNING,
         "spool:audit_dropped:2026-03-01": Severity.WARNING,
     }
-    assert spool_messages(SpoolState(0, 0, None, True, False, None), NOTHING, 0, NOW) == []
+    assert spool_messages(SpoolState(0, 0, None, True, False, None), NOTHING, (), 0, NOW) == []
 
 
 def test_nothing_is_said_twice_and_the_memory_is_bounded() -> None:
     state = SpoolState(1, 1, NOW, False, False, "cannot be written to")
-    alerts = spool_messages(state, NOTHING, 0, NOW)
+    alerts = spool_messages(state, NOTHING, (), 0, NOW)
     said = remember({f"old-{n}": "2026-01-01" for n in range(80)}, alerts, NOW)
     assert not_said(alerts, {}) == alerts
     assert not_said(alerts, said) == []
