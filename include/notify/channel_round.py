@@ -1,4 +1,8 @@
-"""One worker delivers what waits for one channel: in order, one at a time, until it fails."""
+"""One worker delivers what waits for one channel: in order, one at a time, until it fails.
+
+Behind a message that fails again and again the next one is tried, once; where that is taken, the channel is well and
+the stubborn one is left out for an hour. So no message stops a channel, and after an outage all arrive in order.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from include.errors import BadInputError, ServiceUnavailableError
 from include.notify.attempt import Outcome, Sender, attempt
 from include.notify.channel_state import ChannelStates, Claim
 from include.notify.message import Message
+from include.notify.receipts import with_receipt
+from include.notify.scrub import excerpt
 
 if TYPE_CHECKING:
     from include.notify.outbox import Outbox
@@ -24,6 +30,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 """Between two looks at a channel that another worker delivers to."""
+STUBBORN_AFTER = 6
+"""A message that has failed so often, over five minutes at least, may be at fault itself."""
 LONGEST_PAUSE_S = 10.0
 """A wait that the service asks for is waited for up to here, when somebody waits for a message."""
 
@@ -75,20 +83,34 @@ class Round:
         return self.until is not None and not self.outbox.waits(self.until, self.channel)
 
     def _deliver_all(self, claim: Claim) -> None:
+        stubborn: str | None = None
+        """Dedupe key of a message that has failed often: whether it or the channel is at fault, the next one shows."""
         for _ in range(self.limit):
-            if time.monotonic() >= self.end or not self._wait_until_allowed(claim):
+            if time.monotonic() >= self.end or not self._is_allowed(claim, at_once=stubborn is not None):
                 return
-            document = self.outbox.next_waiting(self.channel)
+            document = self.outbox.next_waiting(self.channel, () if stubborn is None else (stubborn,))
             if document is None:
                 return
             outcome = self._deliver(document)
             self.outcomes.append((document["_id"], outcome))
             self.outbox.record(document, self.channel, outcome)
             self.states.note(claim, outcome)
-            if document["_id"] == self.until and outcome.state != "pending":
+            if outcome.state != "pending":
+                if stubborn is not None:
+                    self.outbox.postpone(stubborn, self.channel)
+                if self.until is not None and self.until in (document["_id"], stubborn):
+                    return
+                stubborn = None
+            elif stubborn is not None:
                 return
-            if outcome.state == "pending" and outcome.retry_after_s is None:
-                return
+            elif outcome.retry_after_s is None:
+                attempts = document["channels"][self.channel].get("attempts", 0) + 1
+                if attempts < STUBBORN_AFTER:
+                    return
+                stubborn = document["_id"]
+
+    def _is_allowed(self, claim: Claim, at_once: bool) -> bool:
+        return self.states.renew(claim) is not None if at_once else self._wait_until_allowed(claim)
 
     def _wait_until_allowed(self, claim: Claim) -> bool:
         """Return whether this worker still has the channel and may try it now."""
@@ -111,11 +133,8 @@ class Round:
         try:
             message = Message.from_dict(document)
         except (BadInputError, KeyError, TypeError, ValueError) as error:
-            return Outcome("refused", f"the stored message cannot be read ({type(error).__name__}: {error!s:.200})")
-        outcome = attempt(self.sender, message)
-        if outcome.state == "delivered":
-            if self.receipts is not None:
-                self.receipts.keep(key, self.channel)
-        else:
+            return Outcome("refused", f"the stored message cannot be read ({type(error).__name__}: {excerpt(error)})")
+        outcome = attempt(with_receipt(self.sender, self.receipts, self.channel), message)
+        if outcome.state != "delivered":
             log.warning("message %r could not be delivered to %s: %s", message.title, self.channel, outcome.error)
         return outcome

@@ -17,6 +17,7 @@ import pymongo
 from pymongo import ReturnDocument
 
 from include.notify.attempt import Outcome
+from include.notify.errors import LONGEST_WAIT_S
 from include.store.collections import OUTBOX_CHANNELS
 from include.store.outage import mongo_outage
 
@@ -27,6 +28,8 @@ CLAIM = timedelta(seconds=30)
 """Renewed before each attempt, which takes 12 s at most, and its recording 10 s."""
 FIRST_BACKOFF_S = 10.0
 LONGEST_BACKOFF_S = 300.0
+CLOCKS_APART_S = 30.0
+"""So far two hosts' clocks may be apart; a time that lies further ahead than it can comes from one that was wrong."""
 MONGO_TIMEOUT_S = 5.0
 """A MongoDB that hangs must not keep an alert from its channels."""
 
@@ -63,10 +66,14 @@ class ChannelState:
     asked_to_wait: bool
 
     def pause_s(self, now: datetime, hurry: bool) -> float:
-        """Return the seconds until the next attempt; in a hurry only what the service asks for counts."""
+        """Return the seconds until the next attempt; in a hurry only what the service asks for counts.
+
+        A time further away than any pause was noted by a clock that has been set back since: it counts for nothing.
+        """
         if self.next_try_at is None or (hurry and not self.asked_to_wait):
             return 0.0
-        return max((self.next_try_at - now).total_seconds(), 0.0)
+        pause_s = (self.next_try_at - now).total_seconds()
+        return pause_s if 0 < pause_s <= LONGEST_WAIT_S + CLOCKS_APART_S else 0.0
 
 
 class ChannelStates:
@@ -82,11 +89,12 @@ class ChannelStates:
     def claim(self, channel: str) -> Claim | None:
         """Take the channel; None while somebody else delivers to it."""
         claim, now = Claim(channel, uuid.uuid4().hex), self._now()
+        set_back = {"claimed_until": {"$gt": now + CLAIM + timedelta(seconds=CLOCKS_APART_S)}}
         with outbox_access(f"taking the channel {channel}"):
             fresh = {"claim": None, "claimed_until": None, "next_try_at": None, "failures": 0}
             self._channels.update_one({"_id": channel}, {"$setOnInsert": fresh}, upsert=True)
             taken = self._channels.update_one(
-                {"_id": channel, "$or": [{"claim": None}, {"claimed_until": {"$lte": now}}]},
+                {"_id": channel, "$or": [{"claim": None}, {"claimed_until": {"$lte": now}}, set_back]},
                 {"$set": {"claim": claim.token, "claimed_until": now + CLAIM}},
             )
         return claim if taken.matched_count else None

@@ -13,19 +13,23 @@ from pymongo.errors import PyMongoError
 
 from include.errors import ServiceUnavailableError, TransientError
 from include.notify.attempt import DEADLINE_S, Outcome, Sender, attempt
+from include.notify.channel_state import CLAIM
 from include.notify.message import Severity
 from include.notify.outbox import DeliveryReport, Outbox, outbox_document
-from include.notify.receipts import Receipts
+from include.notify.receipts import Receipts, with_receipt
 from include.notify.routing import channels_for, known_channels_for
 from include.notify.senders import channel_senders
 from include.store.collections import OUTBOX
 from include.store.durable import spool_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pymongo.database import Database
 
     from include.notify.message import Message
     from include.settings import Settings
+    from include.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -115,22 +119,26 @@ def _without_outbox(
     settings: Settings,
     receipts: Receipts,
 ) -> tuple[dict[str, str], dict[str, str | None]]:
-    """Try the channels that have not been tried, and spool the message with what came of it.
+    """Spool the message, try the channels that have not been tried, and spool what came of it.
 
     Messages that wait in MongoDB may be overtaken here: an alert goes out first.
     """
     key = message.dedupe_key
+    spool = spool_of(settings)
+    before = _keep_before_sending(spool, message, channels)
     outcomes = dict(tried)
     accepted = {channel: Outcome("delivered") for channel in channels if receipts.has(key, channel)}
     outcomes.update(accepted)
-    outcomes |= _attempt_all(message, {name: sender for name, sender in senders.items() if name not in outcomes})
+    outcomes |= _attempt_all(
+        message,
+        {name: with_receipt(send, receipts, name) for name, send in senders.items() if name not in outcomes},
+    )
     document = outbox_document(message, channels)
     now = datetime.now(UTC)
     for channel, outcome in outcomes.items():
         state = document["channels"][channel]
         state.update(state=outcome.state, error=outcome.error, attempts=1)
         if outcome.state == "delivered":
-            receipts.keep(key, channel)
             state["delivered_at"] = now
         elif outcome.state == "refused":
             state["given_up_at"] = now
@@ -139,12 +147,32 @@ def _without_outbox(
     if states and "pending" not in states.values():
         document["state"] = "delivered" if set(states.values()) == {"delivered"} else "failed"
     try:
-        spool_of(settings).append(OUTBOX, document)
+        spool.append(OUTBOX, document)
+        if before is not None:
+            spool.remove(before)
     except TransientError as error:
-        if "pending" in states.values() or "refused" in states.values() or not states:
+        if before is not None:
+            log.warning("what became of message %r could not be kept, it may be sent again: %s", message.title, error)
+        elif "pending" in states.values() or "refused" in states.values() or not states:
             raise
-        log.error("message %r is delivered, but no record of it could be kept: %s", message.title, error)
+        else:
+            log.error("message %r is delivered, but no record of it could be kept: %s", message.title, error)
     return states, {channel: outcome.error for channel, outcome in outcomes.items()}
+
+
+def _keep_before_sending(spool: Spool, message: Message, channels: tuple[str, ...]) -> Path | None:
+    """Spool a message so that it survives the end of this process while it is sent; None where the spool is no use.
+
+    Should MongoDB be back meanwhile, nobody sends it before these attempts have ended.
+    """
+    document = outbox_document(message, channels)
+    for state in document["channels"].values():
+        state["not_before"] = datetime.now(UTC) + CLAIM
+    try:
+        return spool.append(OUTBOX, document)
+    except TransientError as error:
+        log.error("message %r could not be kept before it is sent: %s", message.title, error)
+        return None
 
 
 def _attempt_all(message: Message, senders: Mapping[str, Sender]) -> dict[str, Outcome]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from include.errors import ConfigurationError
 from include.notify.attempt import Sender
 from include.notify.channel_state import outbox_access
 from include.notify.deliver import deliver, outbox_of, receipts_of
 from include.notify.given_up import KEY, given_up_message
 from include.notify.outbox_state import outbox_state
+from include.notify.receipts import KEPT_S
 from include.notify.routing import all_channels
 from include.notify.senders import channel_senders
 from include.store.collections import OUTBOX
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from include.settings import Settings
+
+log = logging.getLogger(__name__)
 
 LIMIT = 200
 BUDGET_S = 40.0
@@ -44,7 +49,7 @@ def deliver_waiting(
     report = outbox_of(db, settings).deliver_due(senders, LIMIT, budget_s=BUDGET_S)
     if report.outage is not None:
         raise report.outage
-    receipts_of(settings).prune()
+    receipts_of(settings).prune(max(KEPT_S, 2 * settings.message_expires_after_h * 3600))
     said = _say_given_up(db, settings, given)
     return {
         "enabled": True,
@@ -61,13 +66,16 @@ def deliver_waiting(
 def _say_given_up(db: Database[dict[str, Any]], settings: Settings, senders: Mapping[str, Sender] | None) -> int:
     """Send one message about all deliveries that were given up and not said yet; return of how many messages."""
     with outbox_access("looking for deliveries that were given up"):
-        query = {"state": {"$in": ["pending", "failed"]}, "unsaid": True}
-        found = list(db[OUTBOX].find(query, {"title": 1, "severity": 1, "channels": 1}).sort("created_at", 1))
+        found = list(db[OUTBOX].find({"unsaid": True}, {"title": 1, "severity": 1, "channels": 1, "created_at": 1}))
     if not found:
         return 0
+    found.sort(key=lambda document: document["created_at"])
     news = [document for document in found if not str(document["_id"]).startswith(KEY)]  # not about itself for ever
     if news:
-        deliver(db, given_up_message(news), settings, senders)
+        try:
+            deliver(db, given_up_message(news), settings, senders)
+        except ConfigurationError as error:  # raised after it was sent; said by every task that sends
+            log.error("%s", error)
     with outbox_access("noting what was said"):
         for document in found:
             db[OUTBOX].update_one(

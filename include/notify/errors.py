@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from include.errors import ServiceUnavailableError, TradingOpsError
 
+LONGEST_WAIT_S = 3600.0
+"""What a service asks for is granted up to here."""
+
 
 class RefusedMessageError(TradingOpsError):
     """The service will never take this very message; those behind it are not concerned."""

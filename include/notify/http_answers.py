@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from include.errors import ConfigurationError, ServiceUnavailableError
-from include.notify.errors import ChannelBusyError, RefusedMessageError
+from include.notify.errors import LONGEST_WAIT_S, ChannelBusyError, RefusedMessageError
 from include.notify.scrub import scrub
 
-LONGEST_WAIT_S = 3600.0
-"""What a service asks for is granted up to here."""
 REFUSING = (400, 413, 422)
 CONFIGURED_WRONG = (401, 403, 404, 410)
 

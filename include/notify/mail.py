@@ -17,6 +17,7 @@ from include.notify.message import Message, Severity
 from include.notify.scrub import scrub
 
 MAX_SUBJECT = 200
+TOO_LARGE = (523, 552)
 
 
 def recipients_of(email_to: Sequence[str]) -> list[str]:
@@ -90,6 +91,9 @@ def post_mail(client: smtplib.SMTP, mail: EmailMessage, recipients: Sequence[str
             "TRADING_OPS_EMAIL_TO"
         ) from None
     except smtplib.SMTPSenderRefused as error:
+        if error.smtp_code in TOO_LARGE:  # servers that know the size refuse here already
+            said = _said(error.smtp_code, error.smtp_error)
+            raise RefusedMessageError(f"the mail server refuses this mail ({said})") from None
         raise ServiceUnavailableError(
             f"the mail server refuses the sender {error.sender} ({_said(error.smtp_code, error.smtp_error)})"
         ) from None

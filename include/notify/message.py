@@ -14,6 +14,8 @@ from include.notify.scrub import MASK, is_sensitive_name, scrub
 
 MAX_BODY_CHARS = 10_000
 MAX_HTML_CHARS = 100_000
+MAX_VALUE_CHARS = 3_000
+"""Of a field: no channel shows more."""
 
 
 class Severity(StrEnum):
@@ -136,12 +138,12 @@ class Message:
         )
 
 
-def _cut(body: str) -> str:
-    if len(body) <= MAX_BODY_CHARS:
+def _cut(body: str, limit: int = MAX_BODY_CHARS) -> str:
+    if len(body) <= limit:
         return body
-    kept = MAX_BODY_CHARS - 50  # room for the note, so that a stored message is not cut again
+    kept = limit - 50  # room for the note, so that a stored message is not cut again
     return f"{body[:kept]}… ({len(body) - kept} more characters)"
 
 
 def _clean_value(name: str, value: object) -> str:
-    return MASK if is_sensitive_name(name) else scrub(str(value))
+    return MASK if is_sensitive_name(name) else _cut(scrub(str(value)), MAX_VALUE_CHARS)

@@ -1,8 +1,10 @@
 """The outbox: a message is stored first, then delivered to each channel on its own.
 
 Whatever one channel does, the others and the work that caused the message go on. In a channel nothing overtakes an
-older message. A message is sent twice in these cases only: a service accepts it and its answer does not arrive, or the
-process dies between a channel's acceptance and the note of it.
+older message, but for one that keeps failing while the messages behind it are taken (see `channel_round`).
+
+A message is sent twice in these cases only: a service accepts it and its answer does not arrive; the process dies
+between a channel's acceptance and the note of it; a sender stands still for longer than its claim on the channel holds.
 """
 
 from __future__ import annotations
@@ -11,18 +13,17 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from include.errors import BadInputError, ServiceUnavailableError
 from include.notify.attempt import DEADLINE_S, Outcome, Sender
 from include.notify.channel_round import Round
-from include.notify.channel_state import ChannelStates, outbox_access
+from include.notify.channel_state import CLOCKS_APART_S, ChannelStates, outbox_access
 from include.notify.message import Message
 from include.store.collections import OUTBOX
 
@@ -37,7 +38,8 @@ CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 EXPIRES_AFTER = timedelta(hours=72)
 BUDGET_S = 15.0
 """No attempt is begun later: the last one ends within 27 s of the message."""
-FINAL = ("delivered", "refused", "expired")
+POSTPONED = timedelta(hours=1)
+"""So long a message that the channel does not take is left out, and the others go on."""
 
 
 @dataclass
@@ -146,11 +148,26 @@ class Outbox:
         with outbox_access("reading the outbox"):
             return self._messages.count_documents({"_id": dedupe_key, f"channels.{channel}.state": "pending"}) > 0
 
-    def next_waiting(self, channel: str) -> dict[str, Any] | None:
-        """Return the oldest message that waits for the channel."""
+    def next_waiting(self, channel: str, but_for: Collection[str] = ()) -> dict[str, Any] | None:
+        """Return the oldest message that waits for the channel and is not postponed there.
+
+        :param but_for: dedupe keys of messages that are left out.
+        """
+        now, at = self._now(), f"channels.{channel}"
+        # A time beyond that was noted by a clock that has been set back since.
+        postponed = {"$gt": now, "$lte": now + POSTPONED + timedelta(seconds=CLOCKS_APART_S)}
+        query = {"state": "pending", f"{at}.state": "pending", f"{at}.not_before": {"$not": postponed}}
+        if but_for:
+            query["_id"] = {"$nin": list(but_for)}
         with outbox_access("reading the outbox"):
-            return self._messages.find_one(
-                {"state": "pending", f"channels.{channel}.state": "pending"}, sort=[("created_at", 1)]
+            return self._messages.find_one(query, sort=[("created_at", 1), ("_id", 1)])
+
+    def postpone(self, dedupe_key: str, channel: str) -> None:
+        """Leave a message out of the channel's turns for an hour: it fails, and those behind it are taken."""
+        at = f"channels.{channel}"
+        with outbox_access(f"postponing a message for {channel}"):
+            self._messages.update_one(
+                {"_id": dedupe_key, f"{at}.state": "pending"}, {"$set": {f"{at}.not_before": self._now() + POSTPONED}}
             )
 
     def deliver_due(
@@ -204,7 +221,7 @@ class Outbox:
             changes[f"{at}.remark"] = outcome.remark
         if outcome.state == "delivered":
             changes[f"{at}.delivered_at"] = now
-        self._settle(document["_id"], channel, outcome.state, changes, {f"{at}.attempts": 1})
+        self._settle(document["_id"], channel, outcome.state, changes, attempts=1)
 
     def _expire(self, report: DeliveryReport) -> None:
         """Give up, channel by channel, what has waited too long; also for channels that nobody sends to any more."""
@@ -220,33 +237,33 @@ class Outbox:
                     continue
                 error = f"given up after {hours:g} h; the last error: {state['error'] or 'none, it was never tried'}"
                 changes = {f"channels.{channel}.state": "expired", f"channels.{channel}.error": error}
-                if self._settle(document["_id"], channel, "expired", changes, {}):
+                if self._settle(document["_id"], channel, "expired", changes):
                     report.expired[channel] = report.expired.get(channel, 0) + 1
                     log.error("message %r was not delivered to %s: %s", document["title"], channel, error)
 
-    def _settle(
-        self, key: str, channel: str, state: str, changes: dict[str, Any], increments: Mapping[str, int]
-    ) -> bool:
+    def _settle(self, key: str, channel: str, state: str, changes: dict[str, Any], attempts: int = 0) -> bool:
+        """Change a channel that is pending for a message, and the state of the whole with it, in one write."""
         at = f"channels.{channel}"
         if state in ("refused", "expired"):
             changes = {**changes, f"{at}.given_up_at": self._now(), "unsaid": True}
-        update: dict[str, Any] = {"$set": changes}
-        if increments:
-            update["$inc"] = dict(increments)
+        fields: dict[str, Any] = {name: {"$literal": value} for name, value in changes.items()}
+        if attempts:
+            fields[f"{at}.attempts"] = {"$add": [{"$ifNull": [f"${at}.attempts", 0]}, attempts]}
         with outbox_access(f"recording a delivery to {channel}"):
-            after = self._messages.find_one_and_update(
-                {"_id": key, f"{at}.state": "pending"},
-                update,
-                projection={"channels": 1},
-                return_document=ReturnDocument.AFTER,
+            settled = self._messages.update_one(
+                {"_id": key, f"{at}.state": "pending"}, [{"$set": fields}, {"$set": {"state": WHOLE_STATE}}]
             )
-            if after is None:
-                return False
-            states = {each["state"] for each in after["channels"].values()}
-            if states <= set(FINAL):
-                # Only while no channel was added meanwhile, else its message would never be picked up.
-                self._messages.update_one(
-                    {"_id": key, "channels": after["channels"]},
-                    {"$set": {"state": "delivered" if states == {"delivered"} else "failed"}},
-                )
-        return True
+        return settled.matched_count > 0
+
+
+_STATES = {"$map": {"input": {"$objectToArray": "$channels"}, "in": "$$this.v.state"}}
+WHOLE_STATE = {
+    "$switch": {
+        "branches": [
+            {"case": {"$in": ["pending", _STATES]}, "then": "pending"},
+            {"case": {"$setIsSubset": [_STATES, ["delivered"]]}, "then": "delivered"},
+        ],
+        "default": "failed",
+    }
+}
+"""The state of a message as an expression over its channels."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 RECENT = timedelta(hours=24)
+LOOK_BACK = timedelta(days=30)
+"""Messages older than that were given up long ago; without a bound, every look would read half a year of them."""
 MAX_TITLES = 10
 
 
@@ -56,14 +58,14 @@ class OutboxState:
 
 
 def outbox_state(db: Database[dict[str, Any]], now: datetime) -> OutboxState:
-    """Return the outbox's state; it reads only messages that are not delivered.
+    """Return the outbox's state; it reads only messages that wait, and those of a month that were given up.
 
     :param now: aware.
     :raises include.errors.ServiceUnavailableError: while MongoDB is away.
     """
     since = now - RECENT
     with outbox_access("looking at the outbox"):
-        rows = list(db[OUTBOX].aggregate(_open_deliveries()))
+        rows = list(db[OUTBOX].aggregate(_open_deliveries(now - LOOK_BACK)))
         unheard = db[OUTBOX].find(
             {
                 "severity": "critical",
@@ -94,10 +96,10 @@ def outbox_state(db: Database[dict[str, Any]], now: datetime) -> OutboxState:
     )
 
 
-def _open_deliveries() -> list[dict[str, Any]]:
+def _open_deliveries(since: datetime) -> list[dict[str, Any]]:
     """Return a pipeline: a row for each channel that has not taken its message."""
     return [
-        {"$match": {"state": {"$in": ["pending", "failed"]}}},
+        {"$match": {"$or": [{"state": "pending"}, {"state": "failed", "queued_at": {"$gte": since}}]}},
         {
             "$project": {
                 "queued_at": {"$ifNull": ["$queued_at", "$created_at"]},

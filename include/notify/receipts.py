@@ -10,6 +10,11 @@ import hashlib
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from include.notify.attempt import Sender
+    from include.notify.message import Message
 
 log = logging.getLogger(__name__)
 
@@ -57,3 +62,15 @@ class Receipts:
 
     def _path(self, dedupe_key: str, channel: str) -> Path:
         return self._folder / f"{channel}-{hashlib.sha256(dedupe_key.encode()).hexdigest()[:40]}"
+
+
+def with_receipt(sender: Sender, receipts: Receipts | None, channel: str) -> Sender:
+    """Return a sender that notes what the channel has accepted as soon as it has, also when nobody waits any more."""
+
+    def send(message: Message) -> object:
+        remark = sender(message)
+        if receipts is not None:
+            receipts.keep(message.dedupe_key, channel)
+        return remark
+
+    return send

@@ -7,8 +7,8 @@ import re
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter
 
 from include.errors import ConfigurationError, TradingOpsError
-from include.notify.errors import ChannelBusyError, RefusedMessageError
-from include.notify.http_answers import LONGEST_WAIT_S, no_answer
+from include.notify.errors import LONGEST_WAIT_S, ChannelBusyError, RefusedMessageError
+from include.notify.http_answers import no_answer
 from include.notify.scrub import scrub
 
 ABOUT_CHAT = re.compile(r"chat not found|chat_id|peer_id|have no rights|not enough rights|administrator rights", re.I)

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
 
 from include.errors import ConfigurationError
 from include.notify.attempt import Outcome, Sender, attempt
-from include.notify.errors import ChannelBusyError, RefusedMessageError
-from include.notify.http_answers import LONGEST_WAIT_S, retry_after
+from include.notify.errors import LONGEST_WAIT_S, ChannelBusyError, RefusedMessageError
+from include.notify.http_answers import retry_after
 from include.notify.mail import message_id
 from include.notify.message import Image, Message, Severity
 from include.notify.routing import CHANNELS
@@ -245,6 +247,23 @@ def test_mail_servers_refusal_is_temporary_or_for_good(
     outcome = attempt(sender(channels, "email"), message())
     assert outcome.state == state
     assert reply[:3] in str(outcome.error)
+
+
+def test_a_mail_that_is_too_large_is_refused_already_at_its_senders_name(
+    channels: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has said its limit refuses MAIL FROM; tried again, the mail would stop all others for days."""
+    port = free_port()
+    server = Controller(Sink(), hostname="127.0.0.1", port=port, data_size_limit=2_000)
+    server.start()
+    try:
+        connection = {**CONNECTIONS["email"](f"smtp://127.0.0.1:{port}"), "login": "", "password": ""}
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+        outcome = attempt(sender(channels, "email"), message(body="word " * 1_000))
+        assert (outcome.state, "552" in str(outcome.error)) == ("refused", True)
+        assert attempt(sender(channels, "email"), message()).state == "delivered"
+    finally:
+        server.stop()
 
 
 def test_mail_server_that_drops_the_connection_means_later(channels: Settings, control: Control) -> None:

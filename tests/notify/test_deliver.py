@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 from include.errors import ConfigurationError, ServiceUnavailableError, TransientError
 from include.notify import channel_state
-from include.notify.deliver import deliver, every_channel_failed, outbox_of
+from include.notify.deliver import deliver, every_channel_failed, outbox_of, receipts_of
 from include.notify.errors import RefusedMessageError
 from include.notify.message import Message, Severity
 from include.notify.outbox import Outbox
@@ -22,7 +25,8 @@ from include.store.collections import OUTBOX
 from include.store.replay import replay
 from include.store.spool import Spool
 from sandbox.mongod import free_port
-from tests.notify.channel import Channel, Db, message
+from tests.conftest import REPOSITORY
+from tests.notify.channel import Channel, Clock, Db, message
 
 
 @pytest.fixture
@@ -225,6 +229,47 @@ def test_mongodb_that_hangs_does_not_keep_an_alert_from_its_channels(
         server.process.send_signal(signal.SIGCONT)
     assert states == {"slack": "delivered", "email": "pending"}
     assert slack.got == ["message 1"]
+
+
+@pytest.mark.critical
+def test_a_message_survives_the_end_of_the_process_that_sends_it_without_mongodb(db: Db, settings: Settings) -> None:
+    """A task's process is ended when its failure callback takes too long."""
+    script = """
+import os, sys
+from include.notify.deliver import deliver
+from include.notify.message import Message, Severity
+from include.settings import Settings
+settings = Settings(notification_channels=("slack",), notifications_enabled=True, state_dir=sys.argv[1])
+deliver(None, Message(Severity.ERROR, "message 1", "body", "key-1"), settings, {"slack": lambda _: os._exit(42)})
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(settings.state_dir)], cwd=REPOSITORY, check=False)
+    assert done.returncode == 42
+    assert replay(Spool(settings.spool_dir), db).replayed == 1
+    slack, clock = Channel(), Clock()
+    clock.now = datetime.now(UTC)
+    outbox = Outbox(db, clock, receipts=receipts_of(settings))
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == [], "its sender may still be at it"
+    clock.move(31)
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 1"]
+
+
+@pytest.mark.critical
+def test_mongodb_coming_back_while_a_message_is_sent_without_it_doubles_nothing(db: Db, settings: Settings) -> None:
+    slack = Channel()
+    late = Channel()
+
+    def send(sent: Message) -> None:
+        replay(Spool(settings.spool_dir), db)  # the minute's replay, in the middle of it
+        Outbox(db).deliver_due({"slack": late})
+        slack(sent)
+
+    assert deliver(None, message(), settings, {"slack": send})["slack"] == "delivered"
+    replay(Spool(settings.spool_dir), db)
+    outbox_of(db, settings).deliver_due({"slack": late})
+    assert (slack.got, late.got) == (["message 1"], [])
+    assert outbox_of(db, settings).states("key-1") == {"slack": "delivered", "email": "pending"}
 
 
 def test_unwritable_spool_is_an_error_only_while_something_would_be_lost(away: Db, settings: Settings) -> None:

@@ -51,3 +51,10 @@ def test_endless_body_is_cut_once_and_survives_storing(db: Database[dict[str, An
     stored = db["outbox"].find_one()
     assert stored is not None
     assert Message.from_dict(stored) == message
+
+
+def test_a_field_is_bounded_like_the_body() -> None:
+    message = Message(Severity.ERROR, "title", "body", "key", {"Error": "x" * 50_000})
+    assert len(message.fields["Error"]) <= 3_000
+    assert "more characters" in message.fields["Error"]
+    assert Message.from_dict(message.to_dict()).fields == message.fields

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pymongo
 import pytest
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from include.errors import BadInputError
+from include.notify import channel_round
+from include.notify.attempt import attempt
+from include.notify.channel_round import STUBBORN_AFTER
 from include.notify.channel_state import LONGEST_BACKOFF_S, ChannelStates, backoff_s
 from include.notify.errors import ChannelBusyError, RefusedMessageError
 from include.notify.message import Message
-from include.notify.outbox import Outbox
+from include.notify.outbox import EXPIRES_AFTER, POSTPONED, Outbox
 from include.notify.receipts import Receipts
 from include.store.collections import OUTBOX
+from sandbox.mongod import Mongod
 from tests.notify.channel import Channel, Clock, Db, channel_state, message, stored
+from tests.store.waiting import eventually
 
 
 def test_message_is_kept_once_and_delivered_once(db: Db) -> None:
@@ -81,6 +90,105 @@ def test_nothing_overtakes_a_message_that_fails(db: Db) -> None:
     clock.move(LONGEST_BACKOFF_S)
     outbox.deliver_due({"slack": moody})
     assert got == ["message 0", "message 1", "message 2"]
+
+
+@pytest.mark.critical
+def test_a_message_that_always_fails_stops_nobody_and_is_tried_again_later(db: Db) -> None:
+    clock, got, poisoned = Clock(), [], {"message 1"}
+    outbox = Outbox(db, clock)
+
+    def moody(sent: Message) -> None:
+        if sent.title in poisoned:
+            raise TypeError("cannot render it")
+        got.append(sent.title)
+
+    for number in range(4):
+        outbox.put(message(number), ["slack"])
+    for _ in range(STUBBORN_AFTER - 1):
+        outbox.deliver_due({"slack": moody})
+        clock.move(LONGEST_BACKOFF_S)
+    assert got == ["message 0"], "it may still be the channel"
+    outbox.deliver_due({"slack": moody})
+    assert got == ["message 0", "message 2", "message 3"]
+    outbox.put(message(5), ["slack"])
+    outbox.deliver_due({"slack": moody})
+    assert got[-1] == "message 5", "nobody waits for it any more"
+    poisoned.clear()
+    clock.move(POSTPONED.total_seconds())
+    outbox.deliver_due({"slack": moody})
+    assert got[-1] == "message 1"
+    assert outbox.states("key-1") == {"slack": "delivered"}
+
+
+@pytest.mark.critical
+def test_after_a_long_outage_of_the_channel_everything_arrives_in_order(db: Db) -> None:
+    clock, slack = Clock(), Channel(broken=True)
+    outbox = Outbox(db, clock)
+    for number in range(4):
+        outbox.put(message(number), ["slack"])
+    for _ in range(3 * STUBBORN_AFTER):
+        outbox.deliver_due({"slack": slack})
+        clock.move(LONGEST_BACKOFF_S)
+    assert set(slack.tried) == {"message 0", "message 1"}, "one more is tried, not all of them"
+    slack.broken = False
+    outbox.deliver_due({"slack": slack})
+    assert slack.got == ["message 0", "message 1", "message 2", "message 3"]
+
+
+def test_who_waits_for_the_message_that_fails_does_not_wait_for_the_others(db: Db) -> None:
+    clock, got = Clock(), []
+    outbox = Outbox(db, clock)
+
+    def moody(sent: Message) -> None:
+        if sent.title == "message 0":
+            raise ConnectionError("not this one")
+        got.append(sent.title)
+
+    for number in range(3):
+        outbox.put(message(number), ["slack"])
+    for _ in range(STUBBORN_AFTER):
+        outbox.deliver_due({"slack": moody}, until="key-0", hurry=True)
+    assert got == ["message 1"]
+
+
+def test_a_message_and_its_channels_never_contradict_each_other(db: Db, mongod: Mongod) -> None:
+    """Not even between two commands: the process may end there."""
+    contradictions = []
+
+    class Watch(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None: ...
+
+        def failed(self, event: CommandFailedEvent) -> None: ...
+
+        def succeeded(self, event: CommandSucceededEvent) -> None:
+            for document in db[OUTBOX].find():
+                waits = "pending" in [state["state"] for state in document["channels"].values()]
+                if waits is not (document["state"] == "pending"):
+                    contradictions.append(document)
+
+    with pymongo.MongoClient[dict[str, Any]](mongod.uri, tz_aware=True, event_listeners=[Watch()]) as client:
+        clock = Clock()
+        outbox = Outbox(client[db.name], clock)
+        outbox.put(message(1), ["slack", "email"])
+        outbox.put(message(2), ["slack"])
+        outbox.deliver_due({"slack": Channel(), "email": Channel(broken=True)})
+        clock.move(EXPIRES_AFTER.total_seconds())
+        assert outbox.deliver_due({}).expired == {"email": 1}
+    assert contradictions == []
+    assert {document["_id"]: document["state"] for document in db[OUTBOX].find()} == {
+        "key-1": "failed",
+        "key-2": "delivered",
+    }
+
+
+def test_an_error_that_reads_like_an_expression_is_a_text(db: Db) -> None:
+    def fail(_: Message) -> None:
+        raise ConnectionError("$title")
+
+    outbox = Outbox(db)
+    outbox.put(message(), ["slack"])
+    outbox.deliver_due({"slack": fail})
+    assert channel_state(db)["error"] == "ConnectionError: $title"
 
 
 @pytest.mark.critical
@@ -260,6 +368,18 @@ def test_channel_whose_worker_died_is_taken_over_later_but_not_at_once(db: Db) -
     assert slack.got == ["message 1"]
 
 
+def test_times_noted_by_a_clock_that_was_wrong_stop_no_channel(db: Db) -> None:
+    ahead, slack = Clock(), Channel(broken=True)
+    ahead.move(2 * 86_400)
+    wrong, right = Outbox(db, ahead), Outbox(db, Clock())
+    right.put(message(), ["slack"])
+    wrong.deliver_due({"slack": slack})
+    assert ChannelStates(db, ahead).claim("slack")  # and never released
+    slack.broken = False
+    right.deliver_due({"slack": slack})
+    assert slack.got == ["message 1"]
+
+
 def test_worker_that_lost_its_channel_stops_sending(db: Db) -> None:
     clock = Clock()
     outbox, got = Outbox(db, clock), []
@@ -305,6 +425,27 @@ def test_what_was_accepted_but_not_recorded_is_not_sent_again(db: Db, tmp_path: 
     outbox.deliver_due({"slack": slack, "email": mail})
     assert outbox.states("key-1") == {"slack": "delivered", "email": "delivered"}
     assert (slack.got, mail.got) == ([], ["message 1"])
+
+
+@pytest.mark.critical
+def test_what_is_accepted_after_nobody_waited_any_more_is_not_sent_again(
+    db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_round, "attempt", functools.partial(attempt, deadline_s=0.1))
+    receipts, go_on, slack = Receipts(tmp_path / "receipts"), threading.Event(), Channel()
+    outbox = Outbox(db, receipts=receipts)
+
+    def slow(sent: Message) -> None:
+        assert go_on.wait(20)
+        slack(sent)
+
+    outbox.put(message(), ["slack"])
+    assert outbox.deliver_due({"slack": slow}).failed == {"slack": 1}
+    go_on.set()
+    eventually(lambda: receipts.has("key-1", "slack"))
+    outbox.deliver_due({"slack": slow}, hurry=True)
+    assert outbox.states("key-1") == {"slack": "delivered"}
+    assert slack.got == ["message 1"]
 
 
 def test_old_receipts_are_pruned_and_an_unusable_folder_costs_no_delivery(db: Db, tmp_path: Path) -> None:
