@@ -81,15 +81,18 @@ def grouped(changes: Rights) -> list[tuple[tuple[str, ...], list[str], str]]:
 def set_up(plan: dict[str, Any], folder: Path) -> None:
     """Carry out the plan; every step may be repeated.
 
-    :param plan: `database`, `roles_file`, `pools`, `connections`, `admin` (name, password).
+    :param plan: `roles_file`, `pools`, `connections`, `admin` (name, password), and `database` where that is a file
+        of SQLite.
     :param folder: for the files that Airflow's import commands read.
     """
-    is_new = not Path(plan["database"]).exists()
+    database = plan.get("database")
+    is_new = database is not None and not Path(database).exists()
     cli = airflow_cli()
     cli("db", "migrate")
-    # Readers and the one writer of SQLite stop blocking each other. The setting stays in the file.
-    with sqlite3.connect(plan["database"], timeout=60) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+    if database is not None:
+        # Readers and the one writer of SQLite stop blocking each other. The setting stays in the file.
+        with sqlite3.connect(database, timeout=60) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     sync_roles(cli, Path(plan["roles_file"]), folder)
     admin, password = plan["admin"]["name"], plan["admin"]["password"]
     names = ("--firstname", "Trading", "--lastname", "Ops", "--email", "admin@example.invalid")

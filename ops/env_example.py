@@ -42,6 +42,43 @@ OTHERS: dict[str, tuple[str, str]] = {
 }
 """Variables that are no settings of the bundle: name to default and meaning."""
 
+DISTRIBUTED: dict[str, tuple[str, str]] = {
+    "POSTGRES_PASSWORD": ("", "PostgreSQL's user airflow. This and the next four: letters and digits only."),
+    "RABBITMQ_PASSWORD": ("", "RabbitMQ's user trading_ops."),
+    "REDIS_PASSWORD": ("", "Redis."),
+    "MONGO_PASSWORD": ("", "MongoDB's user trading_ops: what the bundle logs in as."),
+    "MONGO_ROOT_PASSWORD": ("", "MongoDB's user root, used by the set-up alone."),
+    "MONGO_KEYFILE": (
+        "",
+        "What the members of MongoDB's replica set know each other by: base64, 6 to 1024 characters.",
+    ),
+    "FLOWER_BASIC_AUTH": ("", "Flower's login, as user:password."),
+    "GRAFANA_PASSWORD": ("", "Grafana's user admin."),
+    "ALERT_SMTP_SMARTHOST": ("", "Mail server of the alerts, as host:port; it must speak TLS."),
+    "ALERT_SMTP_USER": ("", "The user there."),
+    "ALERT_SMTP_PASSWORD": ("", "The password there."),
+    "ALERT_MAIL_FROM": ("", "Sender of the alerts' mails."),
+    "ALERT_MAIL_TO": ("", "Who gets the alerts by mail."),
+    "ALERT_SLACK_CHANNEL": ("", "Slack channel of the alerts, for instance #alerts."),
+    "ALERT_SLACK_WEBHOOK": ("", "Slack webhook of the alerts, https://hooks.slack.com/services/..."),
+    "AIRFLOW_CONN_SMTP_DEFAULT": (
+        "",
+        "Mail server of the bundle's own messages, as an Airflow connection (JSON or URI).",
+    ),
+    "AIRFLOW_CONN_DISCORD_DEFAULT": ("", "Your Discord, the same way."),
+    "AIRFLOW_CONN_TELEGRAM_DEFAULT": ("", "Your Telegram, the same way."),
+    "AIRFLOW__API__BASE_URL": ("", "Where people reach the UI; by default http://localhost:8080."),
+    "TRADING_OPS_IMAGE": ("", "The image to run; by default trading-ops, built from the Dockerfile."),
+    "TRADING_OPS_GPU_IMAGE": ("", "The same for the GPU workers; by default trading-ops:gpu."),
+    "TRADING_OPS_CPU_TRAINING_WORKERS": ("", "0 where worker-gpu takes the trainings; by default 1."),
+    "COMPOSE_PROFILES": ("", "gpu: start worker-gpu too; then also TRADING_OPS_GPU_COUNT and the line above."),
+    "RABBITMQ_ERLANG_COOKIE": (
+        "",
+        "What three RabbitMQ nodes know each other by (docker-compose.rabbitmq-cluster.yaml).",
+    ),
+}
+"""Variables that only docker-compose.yaml reads. The secrets among them have no default there, either."""
+
 
 def variable_of(name: str, field: FieldInfo) -> str:
     """Return the environment variable that a setting is read from."""
@@ -76,6 +113,9 @@ def sections() -> list[tuple[str, list[str]]]:
 def render() -> str:
     """Return the text of the file."""
     blocks = [HEAD, "# --- the embedded mode\n" + "".join(_entry(name, *other) for name, other in OTHERS.items())]
+    distributed = "".join(_entry(name, *other) for name, other in DISTRIBUTED.items())
+    head = "# --- the distributed mode (`python -m ops.deployment_env` writes a .env with fresh secrets for it)\n"
+    blocks.append(head + distributed)
     for heading, names in sections():
         entries = []
         for name in names:

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic_settings import SettingsError
 
 from include.settings import Settings
-from ops.env_example import OTHERS, render, variable_of
+from ops.env_example import DISTRIBUTED, OTHERS, render, variable_of
 from ops.run_dir import REPOSITORY
 
 EXAMPLE = (REPOSITORY / ".env.example").read_text()
@@ -23,7 +23,7 @@ def test_the_file_is_what_the_settings_say() -> None:
 
 def test_each_setting_is_listed_once_and_nothing_else_is() -> None:
     settings = [variable_of(name, field) for name, field in Settings.model_fields.items()]
-    assert sorted(NAMES) == sorted([*settings, *OTHERS])
+    assert sorted(NAMES) == sorted([*settings, *OTHERS, *DISTRIBUTED])
 
 
 def test_each_variable_has_a_meaning() -> None:
