@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -24,8 +23,7 @@ def strategy_names() -> tuple[str, ...]:
     >>> strategy_names()
     ('bollinger', 'macd', 'rsi', 'volume')
     """
-    folder = Path(__file__).parent / CATALOGUE.rpartition(".")[2]
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(folder)])))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(CATALOGUE).__path__)))
 
 
 def get_strategy(name: str) -> StrategyDefinition[Any]:
@@ -53,6 +51,9 @@ def parse_strategy_params(name: str, raw: Mapping[str, Any]) -> StrategyParams:
 def _problem(model: type[StrategyParams], name: str, detail: Any) -> str:
     given = str(detail["loc"][0]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
+        canonical = canonical_param(model, given)
+        if canonical in model.model_fields:
+            return f"{canonical} is given twice, also as {given!r}; keep one of them"
         known = ", ".join(model.model_fields)
         return f"unknown parameter {given!r} of the strategy {name}; known: {known}"
     if not given:
