@@ -7,6 +7,8 @@ Removes what is older than it is kept.
   days (`TRADING_OPS_RESULT_RETENTION_DAYS`; the GPT-4 ledger at least 62), audit rows 365
   (`TRADING_OPS_AUDIT_RETENTION_DAYS`). Models, champions, deployments, candles, switches and their histories stay;
   messages and letters that still wait stay, however old. Caches expire by themselves.
+- **Pages** of backtests and optimisations go with their results; variations of optimisations that ended without one 7
+  days after they were computed (`TRADING_OPS_CHECKPOINT_RETENTION_DAYS`).
 - **Files** of this host: checkpoints 7 days after the last time a training wrote one
   (`TRADING_OPS_CHECKPOINT_RETENTION_DAYS`), logs of ended runs and of the DAG processor 7 days
   (`TRADING_OPS_LOG_RETENTION_DAYS`).

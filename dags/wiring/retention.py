@@ -15,17 +15,22 @@ Context = Mapping[str, Any]
 
 
 def remove_documents(context: Context) -> dict[str, int]:
-    """Remove old documents; return how many per collection."""
-    from datetime import UTC, datetime
+    """Remove old documents, and the pages of strategy runs as old as their results; return how many of each."""
+    from datetime import UTC, datetime, timedelta
 
     from dags.wiring.runtime import database
     from include.settings import get_settings
+    from include.store.collections import STRATEGY_REPORTS_BUCKET
     from include.store.retention import remove_old, rules
+    from include.strategies.reports import ReportStore
 
     dry_run, db, now = run_params(RetentionParams, context).dry_run, database(), datetime.now(UTC)
+    settings = get_settings()
     counts: Counter[str] = Counter()
-    for rule in rules(get_settings()):
+    for rule in rules(settings):
         counts[rule.collection] += remove_old(db, rule, now, dry_run=dry_run)
+    before = now - timedelta(days=settings.result_retention_days)
+    counts[STRATEGY_REPORTS_BUCKET] = ReportStore(db).sweep(before, dry_run=dry_run)
     return dict(counts)
 
 
