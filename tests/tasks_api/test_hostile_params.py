@@ -13,8 +13,10 @@ from airflow.sdk.exceptions import ParamValidationError
 from dags.wiring.params import dag_params
 from include.errors import BadInputError
 from include.tasks_api.params.adaptive_retrain import AdaptiveRetrainParams
+from include.tasks_api.params.backtest_strategy import BacktestStrategyParams
 from include.tasks_api.params.base import RunParams, parse_params
 from include.tasks_api.params.bulk_analysis import BulkAnalysisParams
+from include.tasks_api.params.optimize_strategy import OptimizeStrategyParams
 from include.tasks_api.params.predict_price import PredictPriceParams
 from include.tasks_api.params.reports import (
     CostReportParams,
@@ -44,6 +46,7 @@ from tests.tasks_api.hostile import (
     text_of,
     whole,
 )
+from tests.tasks_api.strategy_rules import BACKTEST_STRATEGY, OPTIMIZE_STRATEGY, REQUIRED
 
 SETS = 1000
 LONGEST_MESSAGE = 8_000
@@ -186,6 +189,8 @@ CASES: dict[str, tuple[type[RunParams], dict[str, Rule], tuple[str, ...]]] = {
     "halt_new_entries": (HaltNewEntriesParams, HALT_NEW_ENTRIES, ("reason",)),
     "system_health_check": (HealthCheckParams, {}, ()),
     "enable_gpt4": (EnableGpt4Params, ENABLE_GPT4, ("reason",)),
+    "backtest_strategy": (BacktestStrategyParams, BACKTEST_STRATEGY, REQUIRED),
+    "optimize_strategy": (OptimizeStrategyParams, OPTIMIZE_STRATEGY, REQUIRED),
 }
 
 
