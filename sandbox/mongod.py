@@ -12,7 +12,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,12 +79,18 @@ class Mongod:
                 self.process.wait(timeout_s)
 
 
-def start_mongod(folder: Path, port: int | None = None, environment: Mapping[str, str] | None = None) -> Mongod:
+def start_mongod(
+    folder: Path,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> Mongod:
     """Start a `mongod` with its data below `folder` and return it once it answers a ping.
 
     :param folder: gets `data/` and `mongod.log`; made when missing.
     :param port: TCP port on 127.0.0.1; a free one when omitted.
     :param environment: environment variables of the process; the caller's when omitted.
+    :param arguments: more of mongod's own, for instance `--replSet`.
     :raises MongodUnavailableError: when none is found or it does not answer in 60 s.
     """
     port = port or free_port()
@@ -101,6 +107,7 @@ def start_mongod(folder: Path, port: int | None = None, environment: Mapping[str
             "--logappend",
             "--wiredTigerCacheSizeGB", "0.5",
             "--nounixsocket",
+            *arguments,
         ],
         env=None if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
@@ -110,7 +117,10 @@ def start_mongod(folder: Path, port: int | None = None, environment: Mapping[str
     )  # fmt: skip
     mongod = Mongod(process, port, folder)
     deadline = time.monotonic() + START_TIMEOUT_S
-    with pymongo.MongoClient[dict[str, object]](mongod.uri, serverSelectionTimeoutMS=500) as client:
+    # Directly: a member of a replica set that nobody has begun yet answers nobody who looks for the set.
+    with pymongo.MongoClient[dict[str, object]](
+        mongod.uri, serverSelectionTimeoutMS=500, directConnection=True
+    ) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise MongodUnavailableError(f"mongod ended with code {process.returncode}: see {log}")
