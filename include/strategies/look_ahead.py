@@ -13,9 +13,9 @@ from include.market.binance_wire import iso
 from include.market.candles import Candles
 from include.strategies.definition import Positions
 
-MOST_CUTS, FEWEST_CUTS = 96, 24
-WORK = 3_000_000
-"""Bars that are decided again altogether, which bounds the time that the check of a long series takes."""
+MOST_CUTS, FEWEST_CUTS = 400, 24
+WORK = 2_000_000
+"""About how many bars are decided again altogether, which bounds the time that the check of a long series takes."""
 
 
 class LookAheadError(BadInputError):
@@ -40,12 +40,12 @@ def check_look_ahead(
     """Decide again on data that ends earlier, and compare every decision before the end.
 
     :param decide: candles to positions, as the run decided.
-    :param cuts: how often (:func:`cut_points`); by default 24 to 96 times, the longer the series the fewer.
+    :param cuts: how often (:func:`cut_points`); by default 24 to 400 times, the longer the series the fewer.
     :raises LookAheadError: naming the first bar whose decision was another one, and the newest bar that was known.
     """
     whole = decide(candles)
     compared = 0
-    ends = cut_points(whole, cuts or int(np.clip(WORK // max(len(candles), 1), FEWEST_CUTS, MOST_CUTS)))
+    ends = cut_points(whole, cuts or int(np.clip(2 * WORK // max(len(candles), 1), FEWEST_CUTS, MOST_CUTS)))
     for end in ends:
         again = decide(candles.between(None, int(candles.open_time[end])))
         differs = np.flatnonzero(again != whole[:end])
@@ -82,4 +82,4 @@ def cut_points(positions: Positions, cuts: int) -> list[int]:
             rng.integers(1, max(count, 2), anywhere - anywhere // 2),
         ]
     )
-    return sorted({int(end) for end in chosen if 0 < end < count})
+    return sorted({int(end) for end in chosen if 1 <= end < count})
