@@ -50,5 +50,8 @@ ENV PATH=/opt/trading-ops/venv/bin:$PATH \
     AIRFLOW_CONFIG=/opt/trading-ops/bundle/airflow.cfg
 WORKDIR /opt/trading-ops/bundle
 USER 50000:0
+# Signals reach what runs, and nothing dead stays behind. (Airflow's own entrypoint would wait for databases: Compose
+# knows when those are healthy.)
+ENTRYPOINT ["/usr/bin/dumb-init", "--"]
 # Each role is healthy in its own way: docker-compose.yaml says how, per service.
 HEALTHCHECK NONE

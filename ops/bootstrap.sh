@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv with everything of requirements-dev.lock. Called by make; does nothing when that is done already.
-# With the argument `servers`: looks for the servers that only the tests start, and that no wheel has.
+# With the argument `servers`: looks for the servers and checkers that only the tests start, and that no wheel has.
 #
 #   PYTHON             the interpreter to use (default: python3.12 or python3.11 on the PATH)
 #   VENV               the folder (default: .venv in the repository)
@@ -97,11 +97,22 @@ install_without_service() {
     if command -v systemctl >/dev/null 2>&1; then systemctl disable -q "$1" >/dev/null 2>&1 || true; fi
 }
 
-# The tests of the health check and of the broker's failures start a RabbitMQ node of their own.
+has_promtool() { command -v promtool >/dev/null 2>&1; }
+has_amtool() { command -v amtool >/dev/null 2>&1; }
+
+# need TEST PACKAGE NAME: install the package where the test says that it is missing.
+need() {
+    "$1" && return
+    if may_install; then install_without_service "$2"; fi
+    "$1" || say "missing for the tests: $3 (Debian, Ubuntu: apt-get install $2; its service need not run)"
+}
+
+# The tests of the health check and of the broker's failures start a RabbitMQ node of their own; the alerts' rules and
+# routes are checked by Prometheus's and Alertmanager's own tools.
 servers() {
-    has_rabbitmq && return
-    if may_install; then install_without_service rabbitmq-server; fi
-    has_rabbitmq || say "missing for the tests: RabbitMQ (Debian, Ubuntu: apt-get install rabbitmq-server; its service need not run)"
+    need has_rabbitmq rabbitmq-server RabbitMQ
+    need has_promtool prometheus promtool
+    need has_amtool prometheus-alertmanager amtool
 }
 
 venv() {

@@ -12,11 +12,13 @@ import pytest
 from ops.run_dir import REPOSITORY
 
 PROGRAMS = "dirname cksum cat id rm chmod touch"
+PACKAGES = {"rabbitmq-server": "RabbitMQ", "prometheus": "promtool", "prometheus-alertmanager": "amtool"}
+"""What is needed, in the order in which it is installed, and how it is called."""
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A machine with the usual programs, of a user without rights, without RabbitMQ."""
+    """A machine with the usual programs, of a user without rights, without the servers."""
     (tmp_path / "ops").mkdir()
     (tmp_path / "bin").mkdir()
     for name in PROGRAMS.split():
@@ -52,16 +54,22 @@ def become_root(machine: Path) -> None:
         machine,
         "apt-get",
         f'echo "$@" >>{machine}/asked; if {machine}/policy-rc.d; then echo started >>{machine}/asked; fi\n'
-        f"PATH={os.defpath} mkdir -p {machine}/rabbitmq; touch {machine}/rabbitmq/rabbitmq-server; "
-        f"chmod 755 {machine}/rabbitmq/rabbitmq-server",
+        f"PATH={os.defpath}\n"
+        "case $* in\n"
+        f"*rabbitmq-server) new={machine}/rabbitmq/rabbitmq-server ;;\n"
+        f"*prometheus) new={machine}/bin/promtool ;;\n"
+        f"*prometheus-alertmanager) new={machine}/bin/amtool ;;\n"
+        "esac\n"
+        "mkdir -p ${new%/*}; touch $new; chmod 755 $new",
     )
 
 
 def test_who_may_not_install_is_told_what_is_missing(machine: Path) -> None:
     answer = bootstrap(machine)
     assert answer.returncode == 0
-    assert answer.stderr.count("\n") == 1
-    assert "missing for the tests: RabbitMQ (Debian, Ubuntu: apt-get install rabbitmq-server" in answer.stderr
+    assert answer.stderr.count("\n") == len(PACKAGES)
+    for package, name in PACKAGES.items():
+        assert f"missing for the tests: {name} (Debian, Ubuntu: apt-get install {package};" in answer.stderr
 
 
 def test_root_installs_it_once_and_no_service_starts(machine: Path) -> None:
@@ -70,8 +78,9 @@ def test_root_installs_it_once_and_no_service_starts(machine: Path) -> None:
     assert first.returncode == 0
     assert "missing" not in first.stderr
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    (asked,) = (machine / "asked").read_text().splitlines()
-    assert asked.endswith("--no-install-recommends rabbitmq-server")
+    asked = (machine / "asked").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in asked] == list(PACKAGES)
+    assert all("--no-install-recommends" in line for line in asked)
     assert not (machine / "policy-rc.d").exists()
 
 
