@@ -11,9 +11,9 @@ from include.strategies.report_address import PREFIX
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """Serve a request. Every task loads the plugins, and only the API server serves: so it is imported here."""
-    from dags.wiring.report_routes import app
+    from dags.wiring.report_routes import application
 
-    await app(scope, receive, send)
+    await application()(scope, receive, send)
 
 
 class TradingOpsReports(AirflowPlugin):

@@ -5,40 +5,54 @@ Whoever may read a DAG's runs may read their pages, by the token or by the cooki
 
 from __future__ import annotations
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from include.strategies.report_http import ALWAYS, NEVER_KEPT, report_answer
-from include.strategies.reports import Report, ReportStore
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from include.strategies.reports import Report
 
 MONGO_TIMEOUT_S = 10.0
 
-app = FastAPI(title="Strategy reports", docs_url=None, redoc_url=None, openapi_url=None)
 
+@lru_cache(maxsize=1)
+def application() -> FastAPI:
+    """Return the application of this process; Airflow's part of it takes a second to import."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from fastapi import Depends, FastAPI, Header, Response
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
 
-@app.exception_handler(HTTPException)
-def refused(_: Request, error: HTTPException) -> JSONResponse:
-    """Answer who is not logged in (401), may not read the DAG (403) or asks for an address that is none (404)."""
-    headers = {**ALWAYS, **NEVER_KEPT, **(error.headers or {})}
-    return JSONResponse({"detail": error.detail}, error.status_code, headers)
+    from include.strategies.report_http import ALWAYS, NEVER_KEPT, report_answer
 
+    app = FastAPI(title="Strategy reports", docs_url=None, redoc_url=None, openapi_url=None)
 
-@app.api_route(
-    "/{dag_id}/{run_id}/{name}",
-    methods=["GET", "HEAD"],
-    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))],
-)
-def page(dag_id: str, run_id: str, name: str, request: Request) -> Response:
-    """Return a run's page or table."""
-    answer = report_answer(
-        lambda: load(dag_id, run_id, name),
-        accept_encoding=request.headers.get("accept-encoding", ""),
-        if_none_match=request.headers.get("if-none-match", ""),
+    def refused(_: object, error: Exception) -> Response:
+        """Answer who is not logged in (401), may not read the DAG (403) or asks for an address that is none (404)."""
+        assert isinstance(error, HTTPException)
+        headers = {**ALWAYS, **NEVER_KEPT, **(error.headers or {})}
+        return JSONResponse({"detail": error.detail}, error.status_code, headers)
+
+    def page(
+        dag_id: str, run_id: str, name: str, accept_encoding: str = Header(""), if_none_match: str = Header("")
+    ) -> Response:
+        """Return a run's page or table."""
+        answer = report_answer(
+            lambda: load(dag_id, run_id, name), accept_encoding=accept_encoding, if_none_match=if_none_match
+        )
+        return Response(answer.body, answer.status, answer.headers)
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_api_route(
+        "/{dag_id}/{run_id}/{name}",
+        page,
+        methods=["GET", "HEAD"],
+        response_model=None,
+        dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))],
     )
-    return Response(answer.body, answer.status, answer.headers)
+    return app
 
 
 def load(dag_id: str, run_id: str, name: str) -> Report | None:
@@ -50,6 +64,7 @@ def load(dag_id: str, run_id: str, name: str) -> Report | None:
 
     from dags.wiring.runtime import usable_database
     from include.errors import ServiceUnavailableError
+    from include.strategies.reports import ReportStore
 
     db = usable_database()
     if db is None:
