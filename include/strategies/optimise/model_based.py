@@ -37,6 +37,14 @@ MOST_CANDIDATES = 1500
 
 def search_model(trials: Trials, seed: int) -> None:
     """Try an even sample, then what the model proposes, in batches."""
+    from threadpoolctl import threadpool_limits
+
+    # On matrices this small several threads only wait for each other, and get into the way of the workers.
+    with threadpool_limits(limits=1, user_api="blas"):
+        _search(trials, seed)
+
+
+def _search(trials: Trials, seed: int) -> None:
     first = max(FEWEST_FIRST, math.ceil(trials.budget * FIRST_SHARE))
     trials.ask(list(islice(evenly(trials.space, seed), first)))
     batch = max(SMALLEST_BATCH, trials.budget // ROUNDS)

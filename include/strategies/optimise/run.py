@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from include.errors import BadInputError
 from include.market.binance_wire import iso
 from include.market.candles import Candles, check_candles
@@ -98,7 +100,8 @@ def run_optimisation(
         walked = walk(cut.walk, searcher, lambda number: progress.note(stage=f"window {number} of {len(cut.walk)}"))
     progress.note(stage="doubting")
     stitched = Stitched.of(walked)
-    robustness = doubt(found, tested, stitched)
+    with threadpool_limits(limits=1, user_api="blas"):  # many small matrices, which threads would only slow down
+        robustness = doubt(found, tested, stitched)
     progress.note(stage="drawing")
     progress.add(work * DOUBTING)
     data = _provenance(known, request)

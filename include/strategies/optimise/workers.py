@@ -59,6 +59,11 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the children that there are: none before the first evaluation."""
+        return sorted(self._pool._processes or ()) if self._pool else []
+
     def evaluate(self, segment: Segment, jobs: Sequence[Job]) -> Iterator[list[Variation]]:
         """Yield finished variations in small batches, in the order in which they finish.
 
