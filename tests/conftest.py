@@ -69,10 +69,19 @@ def db(indexed_database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
     """An empty database with the bundle's indexes, whatever the test before has done to it."""
     from include.store.collections import INDEXES_MADE, META, ensure_indexes
 
-    for name in indexed_database.list_collection_names():
+    for name in used_collections(indexed_database):
         indexed_database[name].delete_many({"_id": {"$ne": INDEXES_MADE}} if name == META else {})
     ensure_indexes(indexed_database)
     return indexed_database
+
+
+def used_collections(db: Database[dict[str, Any]]) -> list[str]:
+    """Return the collections that hold something; one question instead of thirty."""
+    parts = [
+        {"$unionWith": {"coll": name, "pipeline": [{"$limit": 1}, {"$replaceWith": {"name": {"$literal": name}}}]}}
+        for name in db.list_collection_names()
+    ]
+    return [found["name"] for found in db.aggregate([{"$documents": []}, *parts])]
 
 
 @pytest.fixture(scope="session")
