@@ -56,7 +56,7 @@ def emergency_message(result: Mapping[str, Any], trigger: str, asked_by: str, le
             "Asked for by": asked_by,
             "Run": str(result["task_id"]),
         },
-        dedupe_key=f"emergency_disable:{result['task_id']}",
+        dedupe_key=f"emergency_disable:{result['task_id']}:{result['status']}",
     )
 
 
@@ -175,7 +175,7 @@ def enabled_message(result: Mapping[str, Any]) -> Message:
         title=f"{subject} enabled again" + (" in the record, but the engine was not told" if problem else ""),
         body="\n".join(lines),
         fields={"Strategy": name, "Approved by": str(result["approved_by"]), "Run": str(result["task_id"])},
-        dedupe_key=f"enable:{result['task_id']}",
+        dedupe_key=f"enable:{result['task_id']}:{result['status']}",
     )
 
 
@@ -186,7 +186,7 @@ def refused_message(what: str, answered_by: str, task_id: str) -> Message:
         title=f"Refused: {what}",
         body=f"{answered_by} refused it; nothing was changed.",
         fields={"Answered by": answered_by, "Run": task_id},
-        dedupe_key=f"refused:{task_id}",
+        dedupe_key=f"refused:{task_id}:{what}",
     )
 
 
@@ -217,7 +217,7 @@ def halted_message(result: Mapping[str, Any]) -> Message:
         title=f"{title}, but no record of it is kept" if stopped and problem else title,
         body="\n".join(lines),
         fields={"Lever": str(result["lever"]), "Approved by": str(result["approved_by"]), "Run": result["task_id"]},
-        dedupe_key=f"halt:{result['task_id']}",
+        dedupe_key=f"halt:{result['task_id']}:{result['status']}",
     )
 
 

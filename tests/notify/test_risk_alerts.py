@@ -33,7 +33,8 @@ def outcome(name: str, engine: str = "disabled", record: str = "stored", **chang
 
 def result(*outcomes: dict[str, Any]) -> dict[str, Any]:
     return {
-        "task_id": "run-1", "reason": "Consecutive losses: 12 trades",
+        "task_id": "run-1", "status": "success" if all(o["engine"] == "disabled" for o in outcomes) else "failed",
+        "reason": "Consecutive losses: 12 trades",
         "pending_signals_cancelled": sum(o["pending_signals_cancelled"] for o in outcomes),
         "strategies": {o["strategy"]: o for o in outcomes},
     }  # fmt: skip
@@ -96,9 +97,12 @@ def test_engine_without_a_list_is_not_called_verified() -> None:
     assert "no list of active strategies to check it with" in message.body
 
 
-def test_every_run_has_one_alert() -> None:
-    keys = {emergency_message(result(outcome(n)), "manual", "ann", "off").dedupe_key for n in ("rsi", "macd")}
-    assert keys == {"emergency_disable:run-1"}
+def test_every_run_has_one_alert_and_another_when_it_is_cleared_and_ends_otherwise() -> None:
+    def key(*outcomes: dict[str, Any]) -> str:
+        return emergency_message(result(*outcomes), "manual", "ann", "off").dedupe_key
+
+    assert key(outcome("rsi")) == key(outcome("macd"))
+    assert key(outcome("rsi")) != key(outcome("rsi", "unavailable"))
 
 
 EVIDENCE = {
@@ -150,7 +154,8 @@ def test_blindness_is_neither_alarm_nor_all_clear_and_has_an_end() -> None:
 @pytest.mark.parametrize(("problem", "severity"), [(None, Severity.WARNING), ("status 404", Severity.ERROR)])
 def test_enabling_names_the_approver_and_what_the_engine_did_not_take(problem: str | None, severity: Severity) -> None:
     done = {
-        "strategy": "rsi", "approved_by": "bob", "reason": "fixed", "disabled_reason": "12 losses",
+        "status": "failed" if problem else "success", "strategy": "rsi", "approved_by": "bob", "reason": "fixed",
+        "disabled_reason": "12 losses",
         "problem": problem, "task_id": "run",
     }  # fmt: skip
     message = enabled_message(done)
@@ -178,7 +183,8 @@ def test_halt_is_critical_and_says_how_it_is_undone_or_what_to_do_instead(
     stopped: bool, problem: str | None, title: str
 ) -> None:
     done = {
-        "stopped": stopped, "lever": "both_directions", "what": "short-only and long-only", "approved_by": "bob",
+        "status": "failed" if problem else "success", "stopped": stopped, "lever": "both_directions",
+        "what": "short-only and long-only", "approved_by": "bob",
         "reason": "crash", "problem": problem, "task_id": "run",
     }  # fmt: skip
     message = halted_message(done)
