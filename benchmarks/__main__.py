@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-NAMES = ("parse", "candles", "audit", "inference", "prediction", "bulk_analysis", "training", "honesty")
+NAMES = (
+    "parse", "candles", "audit", "inference", "prediction", "bulk_analysis", "backtest", "optimisation", "edge",
+    "training", "honesty",
+)  # fmt: skip
 
 
 def main() -> int:
