@@ -14,7 +14,7 @@
 5. *The test part agrees*: the parameters that are proposed have earned on the final test part.
 
 **overfit** - it looked good and was not: the chosen variation earned in sample, and out of sample the walk-forward
-earned nothing, or the choice loses in more than half of CSCV's splits with a PBO above 50 %.
+traded and earned nothing, or the choice loses in more than half of CSCV's splits with a PBO above 50 %.
 
 **weak** - everything else: an edge that is too small, too rare or too uncertain, or none even in sample.
 
@@ -95,7 +95,7 @@ def judge(evidence: Evidence) -> Verdict:
     if sharpe <= 0:
         return Verdict("weak", checks, (f"even the best variation lost in sample (Sharpe ratio {sharpe:.2f})", *failed))
     looked = f"it looked good in sample (Sharpe ratio {sharpe:.2f})"
-    if evidence.out_of_sample_return_pct <= 0:
+    if evidence.out_of_sample_trades and evidence.out_of_sample_return_pct <= 0:
         earned = f"earned {evidence.out_of_sample_return_pct:.2f} % out of sample"
         return Verdict("overfit", checks, (f"{looked} and {earned}", *failed))
     cscv = evidence.cscv

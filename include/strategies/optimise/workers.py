@@ -57,6 +57,10 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
+            if kind is not None:
+                # Cancelled, or failed: nobody waits for what they compute.
+                for child in list((self._pool._processes or {}).values()):
+                    child.kill()
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     @property

@@ -60,7 +60,6 @@ def test_a_space_in_which_all_earn_alike_is_not_blamed_for_a_pbo_of_one_half() -
     "change",
     [
         {"out_of_sample_return_pct": -3.0, "out_of_sample_sharpe": -1.0, "psr": 0.2},
-        {"out_of_sample_return_pct": 0.0, "out_of_sample_sharpe": None, "psr": None, "out_of_sample_trades": 0},
         {"psr": 0.6, **cscv(0.7, 0.6)},
     ],
 )
@@ -68,6 +67,11 @@ def test_good_in_sample_and_not_out_of_sample_is_overfit(change: dict[str, Any])
     verdict = judge(replace(GOOD, **change))
     assert verdict.word == "overfit"
     assert "looked good in sample (Sharpe ratio 3.00)" in verdict.reasons[0]
+
+
+def test_what_did_not_trade_out_of_sample_is_weak() -> None:
+    change = {"out_of_sample_return_pct": 0.0, "out_of_sample_sharpe": None, "psr": None, "out_of_sample_trades": 0}
+    assert judge(replace(GOOD, **change)).word == "weak"
 
 
 @pytest.mark.parametrize("sharpe", [None, -0.5, 0.0])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -63,8 +64,12 @@ def test_no_child_outlives_a_parent_that_was_killed_without_warning() -> None:
         time.sleep(0.05)
 
 
-def test_leaving_ends_the_children() -> None:
-    with Workers(evaluator(), 2) as workers:
+@pytest.mark.parametrize("fails", [False, True])
+def test_leaving_ends_the_children_also_in_the_middle_of_their_work(fails: bool) -> None:
+    with suppress(ZeroDivisionError), Workers(evaluator(), 2) as workers:
         list(workers.evaluate(SEGMENT, JOBS))
         children = [psutil.Process(pid) for pid in workers.process_ids]
+        if fails:
+            next(workers.evaluate(SEGMENT, JOBS * 100))
+            raise ZeroDivisionError
     assert not any(child.is_running() for child in children)
