@@ -39,7 +39,7 @@ COPY --chmod=0555 dags /opt/trading-ops/bundle/dags
 # Compiled now, because nobody may write there later; and the folders that volumes are mounted on, so that a new
 # volume belongs to the user who writes to it.
 RUN /opt/trading-ops/venv/bin/python -m compileall -q /opt/trading-ops/bundle \
-    && install -d -o airflow -g root -m 0770 /var/lib/trading-ops /opt/airflow/logs
+    && install -d -o airflow -g root -m 0770 /var/lib/trading-ops /opt/airflow/logs /backups
 
 ENV PATH=/opt/trading-ops/venv/bin:$PATH \
     PIP_USER=false \

@@ -41,6 +41,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "MONGO_KEYFILE": lambda: base64.b64encode(os.urandom(96)).decode(),
     "FLOWER_BASIC_AUTH": lambda: f"flower:{_password()}",
     "GRAFANA_PASSWORD": _password,
+    "TRADING_OPS_BACKUP_PASSPHRASE": _password,
 }
 """What is generated."""
 

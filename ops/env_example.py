@@ -54,6 +54,7 @@ DISTRIBUTED: dict[str, tuple[str, str]] = {
     ),
     "FLOWER_BASIC_AUTH": ("", "Flower's login, as user:password."),
     "GRAFANA_PASSWORD": ("", "Grafana's user admin."),
+    "TRADING_OPS_BACKUP_PASSPHRASE": ("", "Seals the keys in a backup (ops/backup.py); keep it elsewhere, too."),
     "ALERT_SMTP_SMARTHOST": ("", "Mail server of the alerts, as host:port; it must speak TLS."),
     "ALERT_SMTP_USER": ("", "The user there."),
     "ALERT_SMTP_PASSWORD": ("", "The password there."),

@@ -23,6 +23,7 @@ from tests.deployment import compose
 BOTH = [compose.BASE, compose.CLUSTER]
 SERVICES = compose.services()
 AIRFLOW = [name for name, service in SERVICES.items() if "trading-ops" in service["image"]]
+ENDS_BY_ITSELF = {"airflow-init": "on-failure", "backup": "no"}
 SETTINGS = {variable_of(name, field): field for name, field in Settings.model_fields.items()}
 IMAGES_OWN = ("POSTGRES_", "RABBITMQ_", "REDIS_", "MONGO_INITDB_", "GF_", "FLOWER_", "ALERT_")
 """Prefixes of variables that the images of others read (and of those that only fill them in)."""
@@ -64,9 +65,8 @@ def test_who_waits_for_a_healthy_service_waits_for_one_that_says_whether_it_is()
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_service_is_pinned_checked_bounded_restarted_and_its_logs_rotated(name: str) -> None:
     service = SERVICES[name]
-    is_setup = name == "airflow-init"
-    assert service["restart"] == ("on-failure" if is_setup else "always")
-    assert is_setup or service["healthcheck"]["test"]
+    assert service["restart"] == ENDS_BY_ITSELF.get(name, "always")
+    assert name in ENDS_BY_ITSELF or service["healthcheck"]["test"]
     assert re.search(r":v?\d+\.\d+|^\$\{TRADING_OPS_(GPU_)?IMAGE:-trading-ops(:gpu)?\}$", service["image"])
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert {"max-size", "max-file"} <= set(service["logging"]["options"])
@@ -150,9 +150,9 @@ def test_the_written_env_file_has_exactly_what_the_files_require() -> None:
 
 
 def test_what_needs_no_models_and_no_gpt4_gets_no_key_of_them() -> None:
-    for key in ("OPENAI_API_KEY", "TRADING_OPS_MODEL_ENCRYPTION_KEY"):
+    for key, others in (("OPENAI_API_KEY", set()), ("TRADING_OPS_MODEL_ENCRYPTION_KEY", {"backup"})):
         holders = {name for name, service in SERVICES.items() if key in service.get("environment", {})}
-        assert holders == {"scheduler", *compose.workers()}
+        assert holders == {"scheduler", *compose.workers()} | others
     roots = {name for name, service in SERVICES.items() if "MONGO_ROOT_PASSWORD" in str(service.get("environment"))}
     assert roots == {"mongodb", "airflow-init"}
 
@@ -160,21 +160,26 @@ def test_what_needs_no_models_and_no_gpt4_gets_no_key_of_them() -> None:
 # --- keys
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_every_key_means_something_to_its_reader(name: str, ask_airflow: Any) -> None:
-    known = ask_airflow(
+@pytest.fixture(scope="module")
+def airflow_options(ask_airflow: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = ask_airflow(
         "import json\n"
         "from airflow.configuration import retrieve_configuration_description as describe\n"
         "known = describe(include_airflow=True, include_providers=True)\n"
         "print(json.dumps({s: sorted(v['options']) for s, v in known.items()}))"
     )
+    return found
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_every_key_means_something_to_its_reader(name: str, airflow_options: dict[str, list[str]]) -> None:
     listed = {*SETTINGS, *OTHERS, *DISTRIBUTED}
     unknown = []
     for service in compose.services(name).values():
         for key in service.get("environment") or {}:
             if key.startswith("AIRFLOW__"):
                 section, option = key.lower().split("__")[1:]
-                is_known = option in known.get(section, [])
+                is_known = option in airflow_options.get(section, [])
             else:
                 is_known = key in listed or key.startswith((*IMAGES_OWN, "AIRFLOW_CONN_")) or key == "DUMB_INIT_SETSID"
             unknown += [] if is_known else [key]

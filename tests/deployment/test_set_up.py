@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +16,8 @@ from include.store.collections import CHAMPIONS, INDEXES, LEASES
 from ops.broker_setup import BrokerSetupError, import_definitions
 from ops.distributed_setup import airflow_plan, connections_of, distributed_pools, mongo_plan
 from ops.mongo_setup import MongoPlan, set_up_mongo
-from sandbox.mongod import free_port, start_mongod
+from sandbox.mongod import free_port
 from tests.deployment import compose
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoPlan]:
-    """A mongod as its image starts it: with a root, a keyfile and the name of a replica set that nobody has begun."""
-    folder = tmp_path_factory.mktemp("mongod")
-    keyfile = folder / "keyfile"
-    keyfile.write_text(secrets.token_hex(32))
-    keyfile.chmod(0o400)
-    first = start_mongod(folder)
-    with pymongo.MongoClient[dict[str, Any]](first.uri) as client:
-        client.admin.command("createUser", "root", pwd="rootword", roles=["root"])
-    first.stop()
-    server = start_mongod(folder, first.port, arguments=("--replSet", "trading_ops", "--keyFile", str(keyfile)))
-    yield MongoPlan(f"127.0.0.1:{server.port}", "trading_ops", "root", "rootword", "trading_ops", "word", "trading_ops")
-    server.stop()
 
 
 def login(plan: MongoPlan, password: str) -> pymongo.MongoClient[dict[str, Any]]:
