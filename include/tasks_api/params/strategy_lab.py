@@ -76,7 +76,7 @@ class StrategyLabParams(RunParams):
     strategy_name: Strategy = Field(
         "rsi",
         title="Strategy",
-        description="The trading rule; docs/strategies.md says when each enters and leaves.",
+        description="The trading rule; docs/backtests.md says when each enters and leaves.",
         json_schema_extra=form(
             WHAT,
             f"strategy_name must be one of: {', '.join(strategy_names())}",
