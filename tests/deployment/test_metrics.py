@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,7 +32,10 @@ from include.settings import Settings
 from include.store.collections import AUDIT_LOG, DEAD_LETTERS, GPT4_COSTS, HEALTH_REPORTS, MODEL_SCORES, OUTBOX
 from include.trading.kill_switch import Order, note_engine, set_state
 from ops.metrics_exporter import Source, server
-from sandbox.mongod import free_port
+from ops.run_dir import REPOSITORY
+from sandbox.mongod import Mongod, free_port
+from tests.deployment import compose
+from tests.ops.conftest import eventually
 
 Db = Database[dict[str, Any]]
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -228,6 +235,45 @@ def test_a_scrape_says_what_is_true_now(db: Db, serve: Any) -> None:
     assert scraped(url)["trading_ops_gpt4_on"] == {(): 1}
     switch_off(db, "too dear", {}, "test", NOW)
     assert scraped(url)["trading_ops_gpt4_on"] == {(): 0}
+
+
+def test_the_service_reads_the_connection_that_compose_gives_it(
+    db: Db, mongod: Mongod, airflow_tables: Path, tmp_path: Path
+) -> None:
+    """As a process of its own: no task's context, no connection in Airflow's database, no secret of Airflow's."""
+    switch_off(db, "too dear", {}, "test", NOW)
+    port = free_port()
+    connection = {"conn_type": "mongo", "host": "127.0.0.1", "port": mongod.port, "extra": {}}
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_CONFIG": str(REPOSITORY / "airflow.cfg"),
+        "AIRFLOW_CONN_MONGO_DEFAULT": json.dumps(connection),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_tables}",
+        "PYTHONPATH": str(REPOSITORY),
+        "TRADING_OPS_ROOT": str(REPOSITORY),
+        "TRADING_OPS_MONGO_DATABASE": db.name,
+    }
+    command = [sys.executable, *compose.services()["metrics"]["command"][1:3], "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        eventually(lambda: process.poll() is not None or answers(port), timeout_s=90)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        found = scraped(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert found["trading_ops_source_up"] == {(("source", "airflow"),): 1, (("source", "mongodb"),): 1}
+    assert found["trading_ops_gpt4_on"] == {(): 0}
+    queues = {dict(labels)["queue"] for labels in found["trading_ops_queue_waiting"]}
+    assert queues == set(PRIORITY)
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_health_address_asks_no_source(serve: Any) -> None:
