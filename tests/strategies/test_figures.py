@@ -248,6 +248,11 @@ def test_an_account_that_never_gets_back_is_under_water_to_the_end() -> None:
     assert drawdown(np.array([100.0, 101, 102, 103, 104]), 100, times).longest_days == 0
 
 
+def test_the_cash_is_a_peak_as_well() -> None:
+    times = np.arange(3, dtype=np.int64) * DAY_MS
+    assert drawdown(np.array([90.0, 95, 99]), 100, times).max_pct == pytest.approx(10)
+
+
 def test_monthly_returns_compound_to_the_total_and_count_the_trades() -> None:
     candles = walk(3, 24 * 100, start="2024-01-20")
     wanted = np.sign(np.sin(np.arange(len(candles)) / 30)).astype(np.int8)

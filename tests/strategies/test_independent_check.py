@@ -150,6 +150,7 @@ def test_they_agree_over_missing_bars(market_data_dir: Path, strategy: str, symb
     [
         ("rsi", {"rsi_period": 2, "rsi_overbought": 90, "rsi_oversold": 10}),
         ("rsi", {"rsi_period": 60, "rsi_overbought": 55.5, "rsi_oversold": 44.5}),
+        ("rsi", {"rsi_overbought": 85, "rsi_oversold": 40}),
         ("macd", {"macd_fast": 2, "macd_slow": 3, "macd_signal": 2}),
         ("macd", {"macd_fast": 40, "macd_slow": 150, "macd_signal": 30}),
         ("bollinger", {"bb_period": 2, "bb_std": 0.5}),
