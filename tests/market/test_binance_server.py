@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import required
 from tests.market.binance_server import EXCHANGE_INFO, KLINE_ROW, SYMBOL_ENTRY, TICKER_24H
 
 
 @pytest.fixture
 def recordings(market_data_dir: Path) -> Path:
-    folder = market_data_dir.parent / "binance"
-    if not folder.is_dir():
-        pytest.skip(f"recorded Binance bodies are not at {folder}: set MARKET_DATA_DIR to run this test")
-    return folder
+    return required(market_data_dir.parent / "binance", "recorded Binance bodies")
 
 
 def _read(folder: Path, name: str) -> Any:

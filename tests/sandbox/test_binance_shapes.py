@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.control import Control
 from sandbox.launcher import Sandbox
+from tests.conftest import required
 
 
 @pytest.fixture
@@ -23,10 +24,7 @@ def binance(sandbox: Sandbox) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def real_bodies(market_data_dir: Path) -> Path:
-    folder = market_data_dir.parent / "binance"
-    if not folder.is_dir():
-        pytest.skip(f"real bodies are not at {folder}")
-    return folder
+    return required(market_data_dir.parent / "binance", "real bodies")
 
 
 def shape(value: Any) -> Any:
