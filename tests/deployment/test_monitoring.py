@@ -314,3 +314,29 @@ def test_what_airflow_really_sends_becomes_the_names_that_the_rules_use(ask_airf
     ]
     assert [one for one in expected if one not in found] == []
     assert found.count(None) == 2, "the runs' durations without a DAG's name would be counted twice"
+
+
+# --- Kubernetes
+
+
+def test_the_autoscaler_asks_for_what_the_specification_says(tmp_path: Path, known_names: set[str]) -> None:
+    scaled = yaml.safe_load((CONFIG / "keda" / "worker-analysis.yaml").read_text())["spec"]
+    (trigger,) = scaled["triggers"]
+    query, behaviour = trigger["metadata"]["query"], scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (2, 10)
+    assert [behaviour[way]["policies"][0]["value"] for way in ("scaleUp", "scaleDown")] == [2, 1]
+    assert names_in(query.replace("bool", " ")) <= known_names
+    expected = {501: 2, 500: 1, 100: 1, 99: 0.5, 0: 0.5}
+    cases = [
+        {
+            "input_series": [{"series": 'celery_queue_depth{queue="bulk_analysis"}', "values": str(depth)}],
+            "promql_expr_test": [
+                {"expr": query, "exp_samples": [{"labels": '{queue="bulk_analysis"}', "value": factor}]}
+            ],
+        }
+        for depth, factor in expected.items()
+    ]
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"tests": cases}))
+    answer = run(tool("promtool"), "test", "rules", file)
+    assert answer.returncode == 0, answer.stdout + answer.stderr

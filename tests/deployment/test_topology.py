@@ -100,6 +100,16 @@ def test_cpu_workers_can_be_left_out_where_gpus_train() -> None:
     assert compose.filled(replicas, {"TRADING_OPS_CPU_TRAINING_WORKERS": "0"}) == "0"
 
 
+def test_workers_that_shrink_at_rest_grow_to_all_their_slots() -> None:
+    growing = [service["environment"] for service in compose.workers().values()
+               if "AIRFLOW__CELERY__WORKER_AUTOSCALE" in service["environment"]]  # fmt: skip
+    assert len(growing) == 3
+    for environment in growing:
+        most, least = map(int, environment["AIRFLOW__CELERY__WORKER_AUTOSCALE"].split(","))
+        assert most == int(environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"])
+        assert 0 < least < most
+
+
 def test_parallelism_is_above_the_sum_of_the_pools() -> None:
     slots = sum(pool["slots"] for pool in distributed_pools(Settings()).values())
     assert CONFIG.getint("core", "parallelism") > slots
