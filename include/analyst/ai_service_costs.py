@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import httpx
 
 from include.errors import BadInputError, MalformedAnswerError, ServiceUnavailableError, TradingOpsError
+from include.notify.scrub import excerpt
 
 PATH = "/ai/cost/statistics"
 MAX_ANSWER_BYTES = 1_000_000
@@ -143,4 +144,4 @@ def _amount(part: dict[str, Any], name: str, what: str) -> float:
 
 def _excerpt(body: bytes) -> str:
     text = " ".join(body[:800].decode("utf-8", "replace").split())
-    return repr(text[:200]) if text else "(an empty body)"
+    return repr(excerpt(text)) if text else "(an empty body)"

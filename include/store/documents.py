@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from numbers import Integral, Real
@@ -13,12 +14,21 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from include.errors import BadInputError
+from include.notify.scrub import scrub
 
+IDENTITY = ("_id", "task_id", "dedupe_key")
+MAY_HOLD_A_SECRET = re.compile(
+    r"[:=@%]|--|/services|webhook|\b(?:sk|xai|xox[a-z])-|\bgh[pousr]_|\bAKIA|\beyJ|[A-Z0-9]{64}|Bearer|Basic|password",
+    re.IGNORECASE,
+)
+"""What every form of a secret has something of; most texts of a document, such as `BTCUSDT` or `HOLD`, have nothing."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 def storable(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with numpy's numbers and arrays as plain ones, tuples as lists, and half characters as `?`.
+
+    Secrets in its texts are blacked out: an error that a service has worded may hold any. Its own identity stays.
 
     A half character (a lone surrogate, as in an emoji that somebody has cut) comes out of any JSON answer and goes into
     no database.
@@ -29,14 +39,17 @@ def storable(document: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(document, Mapping):
         raise BadInputError(f"a {type(document).__name__} is no document; give a mapping")
-    return {_key(key, ""): _value(value, str(key)) for key, value in document.items()}
+    return {
+        _key(key, ""): _whole(value) if key in IDENTITY and isinstance(value, str) else _value(value, str(key))
+        for key, value in document.items()
+    }
 
 
 def _value(value: Any, path: str) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # numpy, without importing it
         value = value.tolist()
     if isinstance(value, str):
-        return _whole(value)
+        return scrub(value) if MAY_HOLD_A_SECRET.search(value) else _whole(value)
     if value is None or isinstance(value, (bool, bytes, Int64, ObjectId, Decimal128)):
         return value
     if isinstance(value, Integral):

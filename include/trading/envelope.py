@@ -10,6 +10,7 @@ import json
 from typing import Any, NoReturn
 
 from include.errors import MalformedAnswerError, ServiceUnavailableError
+from include.notify.scrub import excerpt, scrub
 
 EXCERPT_CHARS = 200
 
@@ -33,7 +34,7 @@ def read_envelope(what: str, status: int, content_type: str, body: bytes) -> Any
     if not isinstance(envelope, dict) or not isinstance(envelope.get("success"), bool):
         raise MalformedAnswerError(f"{what} answered without the key `success` (true or false): {_excerpt(body)}")
     if not envelope["success"]:
-        raise ServiceUnavailableError(f"{what} answered success: false, error: {envelope.get('error')!r:.300}")
+        raise ServiceUnavailableError(f"{what} answered success: false, error: {_said(envelope.get('error'))}")
     if envelope.get("data") is None:
         raise MalformedAnswerError(f"{what} answered success: true without `data`: {_excerpt(body)}")
     return envelope["data"]
@@ -59,12 +60,16 @@ def _reason(status: int, is_json: bool, body: bytes) -> str:
         except (ValueError, RecursionError):
             return f": {_excerpt(body)}"
         if isinstance(answer, dict) and answer.get("error"):
-            return f", error: {answer['error']!r:.300}"
+            return f", error: {_said(answer['error'])}"
     return f": {_excerpt(body)}"
 
 
+def _said(error: object) -> str:
+    return excerpt(repr(error), 300)
+
+
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body[: EXCERPT_CHARS * 4].decode("utf-8", "replace").split())
+    text = scrub(" ".join(body[: EXCERPT_CHARS * 4].decode("utf-8", "replace").split()))
     if not text:
         return "(an empty body)"
     return repr(text if len(text) <= EXCERPT_CHARS else text[:EXCERPT_CHARS] + "...")

@@ -46,11 +46,12 @@ def test_a_revision_without_the_path_is_not_available(server: LoopbackServer) ->
         (Reply(trickle=True), ServiceUnavailableError, "did not finish"),
         (Reply(200, b"<html>maintenance</html>", "text/html"), MalformedAnswerError, "maintenance"),
         (Reply(200, b'{"session_statistics": {'), MalformedAnswerError, "broken JSON"),
+        (Reply(500, b"mongodb://ops:hunter2@db/ is away"), ServiceUnavailableError, r"mongodb://\*\*\*@db/ is away"),
         (Reply(200, b'{"session_statistics": {"total_requests": NaN}}'), MalformedAnswerError, "NaN"),
         (as_json({"success": True, "data": ANSWER}), MalformedAnswerError, "session_statistics"),
         (as_json([]), MalformedAnswerError, "session_statistics"),
     ],
-    ids=["rate_limit", "error", "hang_up", "trickle", "html", "half", "nan", "enveloped", "list"],
+    ids=["rate_limit", "error", "hang_up", "trickle", "html", "half", "secret", "nan", "enveloped", "list"],
 )
 def test_tc_async_048_everything_else_is_an_error_that_says_what_came(
     server: LoopbackServer, reply: Reply, error: type[Exception], word: str

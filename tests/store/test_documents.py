@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import BadInputError
+from include.notify.scrub import scrub
 from include.store.documents import storable
+from tests.notify.test_scrub import SECRETS
 
 leaves = (
     st.none()
@@ -112,3 +114,16 @@ def test_half_characters_become_question_marks_as_no_database_takes_them() -> No
 def test_a_key_with_a_nul_is_refused_by_its_path() -> None:
     with pytest.raises(BadInputError, match=r"results\.a has the key .* with a NUL"):
         storable({"results": {"a": {"b\0c": 1}}})
+
+
+@pytest.mark.critical
+@pytest.mark.parametrize("secret", [*SECRETS, "password=hunter2", "mongodb://ops:hunter2@db/", "--token hunter2"])
+def test_a_secret_in_any_text_is_not_stored(secret: str) -> None:
+    document = {"_id": "run:1", "why": {"engine": [f"it said {secret}"]}, "sha256": "ab" * 32, "symbol": "BTCUSDT"}
+    assert storable(document) == {**document, "why": {"engine": [scrub(f"it said {secret}")]}}
+    assert secret not in str(storable(document))
+
+
+def test_the_identity_of_a_document_stays_whatever_it_looks_like() -> None:
+    identity = {"_id": "failure:token=abc", "task_id": "token=abc", "dedupe_key": "failure:token=abc"}
+    assert storable(identity) == identity

@@ -74,6 +74,23 @@ def test_each_bad_answer_is_a_specific_error_that_names_the_path(
         client.closed_trades()
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(502, b"<html>%s mongodb://ops:hunter2@db/</html>" % (b"x" * 170), "text/html"),
+        as_json(envelope(None, False, "x" * 270 + " mongodb://ops:hunter2@db/"), 500),
+        as_json(envelope(None, False, "x" * 270 + " mongodb://ops:hunter2@db/")),
+    ],
+)
+def test_a_secret_in_the_engines_words_goes_no_further_not_even_half_of_it(
+    engine: LoopbackServer, client: EngineClient, reply: Reply
+) -> None:
+    engine.routes["/api/health"] = reply
+    with pytest.raises(ServiceUnavailableError) as failed:
+        client.health()
+    assert "hunter" not in str(failed.value)
+
+
 def test_engine_down_is_service_unavailable() -> None:
     client = EngineClient(f"http://127.0.0.1:{free_port()}", timeout_s=5)
     with pytest.raises(ServiceUnavailableError, match=r"cannot be reached.*is the engine running"):
