@@ -72,7 +72,11 @@ def replay_dead_letters() -> None:
     branch = is_it_meant()
     chosen = choose_runs(planned)
     started = TriggerAsGiven.partial(
-        task_id="start_runs", logical_date=None, skip_when_already_exists=True, fail_when_dag_is_paused=True
+        task_id="start_runs",
+        logical_date=None,
+        skip_when_already_exists=True,
+        fail_when_dag_is_paused=True,
+        priority_weight=1,  # hundreds of them must not hold up the health check, with which they share the pool
     ).expand_kwargs(chosen)
     planned >> branch
     branch >> Label("dry run") >> show(planned)
