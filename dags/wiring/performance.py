@@ -26,7 +26,7 @@ def notify(analysis: dict[str, Any], context: Context) -> dict[str, Any] | None:
     """Send the summary with its trend chart; return the state per channel."""
     from dags.wiring.runtime import send
     from include.charts.trend import trend_chart
-    from include.notify.performance_summary import performance_message
+    from include.notify.reports.performance import performance_message
     from include.trading.performance_model import PerformanceAnalysis
 
     if not run_params(PerformanceAnalysisParams, context).notify:

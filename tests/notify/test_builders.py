@@ -13,7 +13,7 @@ from include.analyst.history import with_retrain
 from include.notify.failure import failure_message
 from include.notify.gpt4_analysis import analysis_message
 from include.notify.message import Severity
-from include.notify.performance_summary import performance_message
+from include.notify.reports.performance import performance_message
 from include.notify.retrain_complete import retrain_message
 from include.trading.performance import analyse
 from include.trading.trades import parse_trades

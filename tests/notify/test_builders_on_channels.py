@@ -17,7 +17,7 @@ from include.notify.deliver import deliver
 from include.notify.failure import failure_message
 from include.notify.gpt4_analysis import analysis_message
 from include.notify.message import Message
-from include.notify.performance_summary import performance_message
+from include.notify.reports.performance import performance_message
 from include.notify.retrain_complete import retrain_message
 from include.notify.routing import CHANNELS
 from include.notify.training_complete import training_message

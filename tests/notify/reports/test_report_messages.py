@@ -12,8 +12,8 @@ from include.analyst.gpt4_switch import NEVER_CHANGED, SwitchState
 from include.charts.equity import equity_chart
 from include.charts.trend import trend_chart
 from include.notify.message import Message, Severity
-from include.notify.performance_summary import performance_message
 from include.notify.reports.cost import cost_message, gpt4_off_message, gpt4_on_message, gpt4_refused_message
+from include.notify.reports.performance import performance_message
 from include.notify.reports.portfolio import portfolio_message
 from include.notify.reports.render import number, pct, usd, usdt, when
 from include.trading.performance import analyse
