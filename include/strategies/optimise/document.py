@@ -9,6 +9,7 @@ from typing import Any
 from include.market.binance_wire import iso
 from include.market.timeframes import DAY_MS
 from include.strategies.daily import DailyEquity
+from include.strategies.figures import WHY_NONE
 from include.strategies.optimise.objective import ranked, score
 from include.strategies.optimise.request import OptimisationRequest
 from include.strategies.optimise.robustness import Robustness
@@ -92,18 +93,22 @@ def _walk_forward(parts: Parts) -> dict[str, Any]:
     stitched, cash = parts.stitched, parts.request.cash_usdt
     equity = stitched.equity(cash)
     value, reason = efficiency(parts.walked)
+    outside = {
+        "days": len(stitched.returns),
+        "total_trades": stitched.trades,
+        "total_return": stitched.total_return_pct,
+        "annual_return_pct": annual_return_pct(cash, float(equity[-1]), len(equity)),
+        "sharpe_ratio": stitched.sharpe,
+        "max_drawdown": stitched.max_drawdown_pct,
+        "gross_pnl_usdt": _gross_pnl_usdt(parts.walked, cash),
+    }
     return {
         "anchored": parts.request.anchored,
         "embargo_days": parts.plan.embargo_days,
         "windows": [window.to_dict() for window in parts.walked],
         "out_of_sample": {
-            "days": len(stitched.returns),
-            "total_trades": stitched.trades,
-            "total_return": stitched.total_return_pct,
-            "annual_return_pct": annual_return_pct(cash, float(equity[-1]), len(equity)),
-            "sharpe_ratio": stitched.sharpe,
-            "max_drawdown": stitched.max_drawdown_pct,
-            "gross_pnl_usdt": _gross_pnl_usdt(parts.walked, cash),
+            **outside,
+            "undefined": {name: WHY_NONE[name] for name, figure in outside.items() if figure is None},
         },
         "efficiency": value,
         "efficiency_reason": reason,

@@ -131,6 +131,8 @@ def test_without_a_single_trade_nothing_is_chosen_and_it_says_so() -> None:
     assert "none traded" in found["no_choice_reason"]
     assert found["total_variations_tested"] == len(found["all_results"]) == 12
     assert found["walk_forward"]["out_of_sample"]["total_return"] == 0.0
+    assert found["walk_forward"]["out_of_sample"]["sharpe_ratio"] is None
+    assert "sharpe_ratio" in found["walk_forward"]["out_of_sample"]["undefined"]
     assert found["walk_forward"]["efficiency"] is None
     assert found["verdict"] == "weak"
     assert "no variation traded" in found["verdict_reasons"][0]
