@@ -184,11 +184,18 @@ def test_a_killed_optimisation_continues_with_the_variations_that_are_not_done(
 
 def test_bad_input_is_refused_at_the_door_or_in_the_first_task_before_a_candle_is_asked_for(bundle: Bundle) -> None:
     good = period(bundle, {"days": HALF_A_YEAR})
-    for dag_id, wrong in (
-        (OPTIMISE, {"parameter_variations": 501}), (OPTIMISE, {"parameter_variations": 9}),
-        (OPTIMISE, {"method": "luck"}), (BACKTEST, {"strategy_name": "astrology"}),
-        (BACKTEST, {"initial_cash_usdt": 0}), (BACKTEST, {"fee_pct": -1}), (BACKTEST, {"start_date": "yesterday"}), (BACKTEST, {"parameters": []}), (BACKTEST, {"timeframe": "2h"}),
-    ):  # fmt: skip
+    wrong_at_the_door: tuple[tuple[str, dict[str, Any]], ...] = (
+        (OPTIMISE, {"parameter_variations": 501}),
+        (OPTIMISE, {"parameter_variations": 9}),
+        (OPTIMISE, {"method": "luck"}),
+        (BACKTEST, {"strategy_name": "astrology"}),
+        (BACKTEST, {"initial_cash_usdt": 0}),
+        (BACKTEST, {"fee_pct": -1}),
+        (BACKTEST, {"start_date": "yesterday"}),
+        (BACKTEST, {"parameters": []}),
+        (BACKTEST, {"timeframe": "2h"}),
+    )
+    for dag_id, wrong in wrong_at_the_door:
         with pytest.raises(AirflowApiError) as refused:
             bundle.start(dag_id, {**good, **wrong})
         assert refused.value.status == httpx.codes.BAD_REQUEST
