@@ -99,7 +99,7 @@ def test_narrow_bands_and_short_averages_do_not_trade_the_rounding_of_a_still_pr
         candles = standing(float(np.exp(rng.uniform(-12, 12))), 80)
         for strategy, params in (
             ("bollinger", {"bb_period": 7, "bb_std": 0.01}),
-            ("macd", {"fast": 2, "slow": 3, "signal": 2}),
+            ("macd", {"fast": 13, "slow": 47, "signal": 9}),
         ):
             typed = parse_strategy_params(strategy, params)
             assert not wanted_positions(get_strategy(strategy), typed, candles).any()
