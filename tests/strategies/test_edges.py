@@ -110,6 +110,10 @@ def test_without_any_trade_the_figures_say_so() -> None:
     results = storable(outcome.document())["results"]
     assert results["total_trades"] == 0
     assert results["total_return"] == 0
+    assert set(results["undefined"]) == {
+        "win_rate", "avg_trade_duration_hours", "avg_trade_pct", "best_trade_pct", "worst_trade_pct", "profit_factor",
+        "sharpe_ratio", "sortino_ratio", "calmar_ratio",
+    }  # fmt: skip
     assert results["undefined"]["win_rate"] == "no trade"
     assert "spread" in results["undefined"]["sharpe_ratio"]
     assert results["calmar_ratio"] is None
