@@ -1,9 +1,9 @@
 """Model-based search: a Gaussian process learns the objective, and proposes what promises the greatest improvement.
 
-The surrogate is scikit-learn's. backtesting.py offers the library sambo instead: its methods sample a continuous
-space, so that on a lattice of 275 points 275 evaluations tried 109 distinct ones (SCE-UA, the method that
-backtesting.py calls, which has no surrogate at all), they end before the budget is spent, and its surrogate search
-took minutes for what takes seconds here, where every untried point of the lattice is simply asked for its promise.
+The surrogate is scikit-learn's. backtesting.py offers the library sambo instead, whose methods sample a continuous
+space. On a lattice of 275 points its SCE-UA (the method that backtesting.py calls, which has no surrogate at all)
+spent 275 evaluations on 109 distinct points; its surrogate search ended by itself after 129, and took minutes. Here
+every untried point of the lattice is simply asked for its promise, which takes seconds.
 
 Source of the criterion (expected improvement): D. R. Jones, M. Schonlau and W. J. Welch, "Efficient Global
 Optimization of Expensive Black-Box Functions", Journal of Global Optimization 13, 1998.

@@ -121,9 +121,10 @@ def test_candles_after_the_period_and_long_before_it_change_nothing() -> None:
     assert optimised(whole, order).document() == optimised(needed, order).document()
 
 
-def test_without_a_single_trade_nothing_is_chosen_and_it_says_so() -> None:
+@pytest.mark.parametrize("objective", ["sharpe_ratio", "total_return"])
+def test_without_a_single_trade_nothing_is_chosen_and_it_says_so(objective: Objective) -> None:
     flat = candles_of(np.full((DAYS + 10) * 24 * 6 + 1, np.log(100.0)), 10)
-    outcome = optimised(flat, request(DAYS, variations=12))
+    outcome = optimised(flat, request(DAYS, variations=12, objective=objective))
     found = assert_sound(outcome)
     assert found["best_parameters"] is None
     assert found["best_performance"] is None
