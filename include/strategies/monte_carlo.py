@@ -13,6 +13,7 @@ DRAWS = 2000
 LEVELS = (5, 50, 95)
 FEWEST_TRADES = 5
 CELLS_AT_ONCE = 4_000_000
+BEYOND_ALL_NUMBERS = 1e300
 
 
 def monte_carlo(trades: Sequence[TradeRecord], cash_usdt: float, seed: int, draws: int = DRAWS) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def monte_carlo(trades: Sequence[TradeRecord], cash_usdt: float, seed: int, draw
     at_once = max(1, CELLS_AT_ONCE // len(shares))
     for first in range(0, draws, at_once):
         drawn = rng.choice(shares, size=(min(at_once, draws - first), len(shares)))
-        equity = np.cumprod(1 + drawn, axis=1)
+        with np.errstate(over="ignore"):
+            equity = np.minimum(np.cumprod(1 + drawn, axis=1), BEYOND_ALL_NUMBERS)
         peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
         final.append(equity[:, -1])
         deepest.append((1 - equity / peak).max(axis=1))

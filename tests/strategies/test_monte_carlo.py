@@ -77,6 +77,12 @@ def test_a_trade_that_lost_everything_ends_the_histories_that_draw_it() -> None:
     assert answer["loss_probability_pct"] == pytest.approx(100 * (1 - 0.8**5), abs=1.5)
 
 
+def test_gains_beyond_all_numbers_stay_numbers() -> None:
+    answer = monte_carlo(trades_of([9.0] * 302), CASH, seed=1)
+    assert answer["total_return_pct"]["p95"] == pytest.approx(1e302)
+    assert answer["max_drawdown_pct"]["p95"] == 0
+
+
 def test_below_five_trades_there_is_a_reason_instead() -> None:
     assert monte_carlo(trades_of([0.1] * 4), CASH, seed=1) == {
         "draws": 0,
