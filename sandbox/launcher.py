@@ -34,6 +34,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 API_KEY = "sandbox-key"
 TELEGRAM_TOKEN = "1234567:sandbox"
+SLACK_PATH = "/services/T00000000/B00000000/sandbox"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -78,7 +79,7 @@ class Sandbox:
             urls["openai_api"] += "/v1"
         if "sinks" in urls:
             base = urls["sinks"]
-            urls["slack"] = f"{base}/services/T00000000/B00000000/sandbox"
+            urls["slack"] = f"{base}{SLACK_PATH}"
             urls["discord"] = f"{base}/api/webhooks/1/sandbox"
             urls["telegram"] = base
             urls["smtp"] = f"smtp://{HOST}:{self.smtp_port}"
@@ -93,39 +94,16 @@ class Sandbox:
             "ai_service": "TRADING_OPS_AI_SERVICE_BASE_URL",
             "frontend": "TRADING_OPS_FRONTEND_BASE_URL",
             "openai_api": "TRADING_OPS_OPENAI_BASE_URL",
-            "slack": "TRADING_OPS_SLACK_WEBHOOK_URL",
         }
         urls = self.urls
         env = {variable: urls[name] for name, variable in variables.items() if name in urls}
         if "openai_api" in urls:
             env["OPENAI_API_KEY"] = API_KEY
         if "slack" in urls:
-            env |= {name: json.dumps(connection) for name, connection in self._channels().items()}
+            env |= channel_connections(urls["sinks"], self.smtp_port or 0)
             env["TRADING_OPS_NOTIFICATION_CHANNELS"] = "email,slack,discord,telegram"
             env["TRADING_OPS_EMAIL_TO"] = "admin@example.invalid"
         return env
-
-    def _channels(self) -> dict[str, dict[str, Any]]:
-        """Return the Airflow connections of the sinks."""
-        urls = self.urls
-        smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "trading-ops@example.invalid", "timeout": 10}
-        return {
-            "AIRFLOW_CONN_SLACK_DEFAULT": {"conn_type": "slackwebhook", "password": urls["slack"]},
-            "AIRFLOW_CONN_DISCORD_DEFAULT": {
-                "conn_type": "discord",
-                "host": f"{urls['sinks']}/api/",
-                "extra": {"webhook_endpoint": "webhooks/1/sandbox"},
-            },
-            "AIRFLOW_CONN_TELEGRAM_DEFAULT": {
-                "conn_type": "telegram",
-                "host": "1",
-                "password": TELEGRAM_TOKEN,
-                "extra": {"base_url": f"{urls['telegram']}/bot"},
-            },
-            "AIRFLOW_CONN_SMTP_DEFAULT": {
-                "conn_type": "smtp", "host": HOST, "port": self.smtp_port, "extra": smtp,
-            },
-        }  # fmt: skip
 
     @property
     def control(self) -> Control:
@@ -159,6 +137,31 @@ class Sandbox:
                 process.wait()
             if process.stdin is not None:
                 process.stdin.close()
+
+
+def channel_connections(sinks_url: str, smtp_port: int) -> dict[str, str]:
+    """Return the environment variables with the Airflow connections of the four channels.
+
+    :param sinks_url: where the webhooks are, or what leads there.
+    :param smtp_port: of the mail server on 127.0.0.1.
+    """
+    smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "trading-ops@example.invalid", "timeout": 10}
+    connections: dict[str, dict[str, Any]] = {
+        "SLACK": {"conn_type": "slackwebhook", "password": f"{sinks_url}{SLACK_PATH}"},
+        "DISCORD": {
+            "conn_type": "discord",
+            "host": f"{sinks_url}/api/",
+            "extra": {"webhook_endpoint": "webhooks/1/sandbox"},
+        },
+        "TELEGRAM": {
+            "conn_type": "telegram",
+            "host": "1",
+            "password": TELEGRAM_TOKEN,
+            "extra": {"base_url": f"{sinks_url}/bot"},
+        },
+        "SMTP": {"conn_type": "smtp", "host": HOST, "port": smtp_port, "extra": smtp},
+    }
+    return {f"AIRFLOW_CONN_{name}_DEFAULT": json.dumps(connection) for name, connection in connections.items()}
 
 
 def start_all(

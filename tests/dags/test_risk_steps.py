@@ -246,6 +246,22 @@ def test_person_who_enables_between_two_tries_has_the_last_word(
     assert disabled_in_engine(engine) == ["macd"]
 
 
+def test_approval_of_long_ago_does_not_keep_a_second_try_from_disabling(
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
+) -> None:
+    enabled(db)
+    connect(setting, free_port())
+    engine.script("engine", "/api/strategies/rsi/disable", status=503, times=1)
+    run = kill()
+    with pytest.raises(TransientError, match="rsi still trades"):
+        emergency.disable_now(run)
+    connect(setting, mongod.port)
+    assert emergency.disable_now(run)["strategy_disabled"] == "rsi"
+    record = read_record(db, "rsi")
+    assert record is not None
+    assert record.disabled
+
+
 def test_alert_that_is_neither_delivered_nor_kept_is_tried_again(
     setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:

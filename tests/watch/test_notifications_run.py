@@ -12,7 +12,8 @@ from include.notify.outbox_state import outbox_state
 from include.store.collections import OUTBOX, OUTBOX_CHANNELS
 from tests.chain.conftest import Bundle, RunView
 
-DAG = "daily_performance_analysis"
+DAG = "emergency_strategy_disable"
+"""It is one task, and has something to say."""
 SINKS = {"email": "smtp", "slack": "slack", "discord": "discord", "telegram": "telegram"}
 
 
@@ -31,7 +32,7 @@ def is_of(payload: dict[str, Any], run_id: str) -> bool:
 
 def said(run: RunView) -> dict[str, Any]:
     """Return what the run's XCom says about its message."""
-    (entry,) = run.xcom("notify_summary", "notification")
+    (entry,) = run.xcom("disable", "notification")
     return dict(entry)
 
 
@@ -39,10 +40,10 @@ def said(run: RunView) -> dict[str, Any]:
 def test_channels_that_are_down_cost_no_run_and_no_message(bundle: Bundle) -> None:
     bundle.db[OUTBOX].delete_many({})
     bundle.db[OUTBOX_CHANNELS].delete_many({})
-    bundle.control.scenario("few")  # too few trades: a summary is sent, and no analysis is asked for
+    bundle.control.engine_state(spec_endpoints=True)
 
     bundle.control.script("sinks", "/api/webhooks/*", status=500)
-    one_down = bundle.run(DAG)
+    one_down = bundle.run(DAG, {"strategy_name": "volume", "reason": "one channel is down"})
     assert one_down.state == "success", one_down.story
     assert said(one_down)["channels"] == {**dict.fromkeys(SINKS, "delivered"), "discord": "pending"}
     assert said(one_down)["every_channel_failed"] is False
@@ -50,11 +51,11 @@ def test_channels_that_are_down_cost_no_run_and_no_message(bundle: Bundle) -> No
 
     bundle.control.script("sinks", "*", status=500)
     bundle.control.mail_trouble(reply="451 4.3.0 try again later")
-    all_down = bundle.run(DAG)
+    all_down = bundle.run(DAG, {"strategy_name": "bollinger", "reason": "all channels are down"})
     assert all_down.state == "success", all_down.story
     assert said(all_down)["channels"] == dict.fromkeys(SINKS, "pending")
     assert said(all_down)["every_channel_failed"] is True
-    log = bundle.client.logs(DAG, all_down.run_id, "notify_summary", all_down.tries["notify_summary"])
+    log = bundle.client.logs(DAG, all_down.run_id, "disable", all_down.tries["disable"])
     assert "sandbox" not in log.replace("smtp_default", ""), "an address of a webhook, or the bot's token"
     silent = outbox_state(bundle.db, datetime.now(UTC)).silent_channels
     assert {each.channel for each in silent} == set(SINKS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import pytest
 
 from include.store import collections
-from ops.client import AirflowApiError
-from tests.chain.conftest import Bundle, eventually
+from tests.chain.conftest import Bundle
+from tests.watch.approvals import answer
 
 pytestmark = pytest.mark.slow
 
 PORTFOLIO, COST, PERFORMANCE = "daily_portfolio_report", "daily_api_cost_report", "daily_performance_analysis"
 SWITCH, WATCH, ANALYSIS = "enable_gpt4", "watch_api_costs", "gpt4_self_analysis"
-HITL = "/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
 
 
 def pause_watch(bundle: Bundle, paused: bool) -> None:
@@ -54,24 +52,6 @@ def spend(bundle: Bundle, usd: float, at: datetime) -> None:
             "cost_usd": usd, "worst_case_usd": usd, "timestamp": at,
         }
     )  # fmt: skip
-
-
-def answer(bundle: Bundle, run_id: str, choice: str) -> None:
-    """Answer as a person does, once Airflow asks; again when it asks again.
-
-    Airflow loses an answer that comes before its scheduler has noticed the end of the asking process, which only a
-    program can be quick enough for: the task is then tried again, and asks again.
-    """
-    path = HITL.format(dag=SWITCH, run=run_id)
-
-    def taken() -> bool:
-        states = {task["task_id"]: task["state"] for task in bundle.client.task_instances(SWITCH, run_id)}
-        if states.get("approve") == "awaiting_input":
-            with contextlib.suppress(AirflowApiError):  # it was answered between the two requests
-                bundle.client.request("PATCH", path, json={"chosen_options": [choice], "params_input": {}})
-        return states.get("approve") == "success"
-
-    eventually(taken)
 
 
 def test_tc_async_036_037_040_the_three_reports_arrive_as_mails_with_pictures(reports: Bundle) -> None:
@@ -114,23 +94,6 @@ def test_tc_async_036_037_040_the_three_reports_arrive_as_mails_with_pictures(re
         assert [part["size"] < 100_000 for part in mail["attachments"]] == [True] * bool(picture)
 
 
-def test_an_engine_that_is_down_is_reported_once_and_fails_the_run(reports: Bundle) -> None:
-    reports.control.script("engine", "/api/paper-trading/*", status=503, body="")
-    run = reports.run(PORTFOLIO)
-    assert run.state == "failed", run.story
-    assert run.ended("measure", "store", "notify", "result") == {"success"}
-    assert run.tasks["require_complete"] == "failed"
-    assert run.tries["measure"] == 2
-    result = run.xcom("result")
-    assert result["status"] == "error"
-    assert result["report"]["balance"] is None
-    assert "503" in result["report"]["missing"]["portfolio"]
-    (message,) = reports.messages(run.run_id)
-    assert message["severity"] == "error"
-    (mail,) = mails(reports, "Daily portfolio report")
-    assert "cannot be reached" in mail["text"]
-
-
 def test_tc_async_039_a_critical_cost_switches_gpt4_off_until_a_person_approves(reports: Bundle) -> None:
     now = datetime.now(UTC)
     spend(reports, 6.5, now.replace(hour=0, minute=0, second=0, microsecond=1))
@@ -148,13 +111,12 @@ def test_tc_async_039_a_critical_cost_switches_gpt4_off_until_a_person_approves(
         reports.start(ANALYSIS, {"force_analysis": True}),
         reports.start(SWITCH, {"reason": "the loop is repaired"}),
     )
-    answer(reports, first, "Reject")
+    refused = answer(reports, SWITCH, first, "Reject")
     asked = reports.finish(ANALYSIS, analysis)
     assert asked.state == "success", asked.story
     assert asked.xcom("result")["status"] == "fallback"
     assert "GPT-4 is switched off: Daily cost $6.50" in asked.xcom("result")["error"]
     assert reports.control.requests("openai_api", "/v1/chat/completions") == []
-    refused = reports.finish(SWITCH, first)
     assert refused.state == "success", refused.story
     assert refused.xcom("result")["outcome"] == "refused"
     assert refused.xcom("result")["refused_by"] == "admin"
@@ -163,8 +125,7 @@ def test_tc_async_039_a_critical_cost_switches_gpt4_off_until_a_person_approves(
     assert len(mails(reports, "GPT-4 stays switched off")) == 1
 
     second = reports.start(SWITCH, {"reason": "the loop is repaired"})
-    answer(reports, second, "Approve")
-    approved = reports.finish(SWITCH, second)
+    approved = answer(reports, SWITCH, second, "Approve")
     assert approved.state == "success", approved.story
     assert approved.xcom("result")["outcome"] == "switched_on"
     assert approved.xcom("result")["approved_by"] == "admin"

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from include.store.collections import EQUITY_HISTORY, KILL_SWITCH, KILL_SWITCH_HISTORY, OUTBOX, RISK_STATE
-from tests.chain.conftest import Bundle, RunView, eventually
+from tests.chain.conftest import Bundle, eventually
+from tests.watch.approvals import answer, case
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,12 @@ def titles(risk: Bundle) -> list[str]:
     return [str(message["payload"]["attachments"][0]["title"]) for message in risk.control.messages("slack")]
 
 
+def orders(risk: Bundle) -> list[dict[str, Any]]:
+    """What the engine was told to disable."""
+    asked = risk.control.requests("engine")
+    return [each for each in asked if each["method"] == "POST" and each["path"].endswith("/disable")]
+
+
 def losing_trades(count: int, strategy: str | None, **fields: Any) -> list[dict[str, Any]]:
     """Losses of 1 % on small positions, newest first, one per minute, each with an id of its own."""
     return [
@@ -67,22 +74,6 @@ def losing_trades(count: int, strategy: str | None, **fields: Any) -> list[dict[
 
 def winning_trades(count: int, strategy: str | None) -> list[dict[str, Any]]:
     return [trade | {"return_pct": 2.0} for trade in losing_trades(count, strategy)]
-
-
-def waiting(risk: Bundle, dag_id: str, run_id: str) -> bool:
-    states = {task["task_id"]: task["state"] for task in risk.client.task_instances(dag_id, run_id)}
-    return states.get("approve") == "awaiting_input"
-
-
-def answer(risk: Bundle, dag_id: str, run_id: str, choice: str) -> RunView:
-    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-    risk.client.request("PATCH", path, json={"chosen_options": [choice], "params_input": {}})
-    return risk.finish(dag_id, run_id)
-
-
-def the_case(risk: Bundle, dag_id: str, run_id: str) -> str:
-    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-    return str(risk.client.request("GET", path)["body"])
 
 
 def child_of(risk: Bundle, dag_id: str, prefix: str, but_not: tuple[str, ...] = ()) -> str:
@@ -103,7 +94,7 @@ def grow_older(risk: Bundle) -> None:
 
 
 @pytest.mark.critical
-def test_tc_async_059_a_failing_strategy_is_disabled_at_once(
+def test_tc_async_059_and_064_a_strategy_is_disabled_at_once_and_enabled_only_by_a_person(
     risk: Bundle, record_property: Callable[[str, object], None]
 ) -> None:
     run = risk.finish(EMERGENCY, disable(risk, "rsi"))
@@ -126,38 +117,56 @@ def test_tc_async_059_a_failing_strategy_is_disabled_at_once(
     assert alert["severity"] == "critical"
     assert WIN_RATE in alert["body"]
     assert [title for title in titles(risk) if "EMERGENCY: rsi disabled" in title]
-    (order,) = [r for r in risk.control.requests("engine") if r["method"] == "POST" and r["path"].endswith("/disable")]
+    (order,) = orders(risk)
     assert held["changed_at"].timestamp() < order["time"], "the record comes first"
     queued = datetime.fromisoformat(risk.client.run(EMERGENCY, run.run_id)["queued_at"]).timestamp()
     # Measured, not judged: a busy machine would make it red. Airflow's own way takes nearly all of it.
     record_property("seconds_from_trigger_to_record", held["changed_at"].timestamp() - queued)
     record_property("seconds_from_trigger_to_engine", order["time"] - queued)
 
-
-def test_a_second_emergency_leaves_the_record_and_tells_the_engine_again_though_others_fill_the_pool(
-    risk: Bundle,
-) -> None:
-    first = risk.finish(EMERGENCY, disable(risk, "rsi"))
-    held = record(risk, "rsi")
+    # A second emergency, while others fill the pool: the record stays, the engine, restarted meanwhile, is told again.
     risk.control.restart_engine()
     risk.control.script("binance", "*", delay_s=6.0)
     crowd = [risk.start("ingest_candles", {"symbols": ["BTCUSDT"]}) for _ in range(4)]
-    second = risk.finish(EMERGENCY, disable(risk, "RSI Strategy", "again"))
+    other, again = disable(risk, "macd", "Consecutive losses: 12 trades"), disable(risk, "RSI Strategy", "again")
+    second = risk.finish(EMERGENCY, again)
     still_busy = [run_id for run_id in crowd if risk.client.run("ingest_candles", run_id)["state"] != "success"]
     risk.control.reset("binance")
     assert still_busy, "the crowd must be there while the emergency runs"
     assert second.state == "success", second.story
     assert second.xcom("disable")["strategies"]["rsi"]["record"] == "already"
-    assert "rsi" not in active(risk)
-    after = record(risk, "rsi")
-    assert held is not None
-    assert after is not None
-    assert (after["reason"], after["version"], after["task_id"]) == (WIN_RATE, held["version"], first.run_id)
+    assert risk.finish(EMERGENCY, other).state == "success"
+    assert set(active(risk)) == {"bollinger", "volume"}
     (message,) = risk.messages(second.run_id)
     assert "already" in message["title"]
     assert message["severity"] == "warning"
-    asked = [row["reason"] for row in risk.db[KILL_SWITCH_HISTORY].find({"action": "disabled"}).sort("at")]
-    assert asked == [WIN_RATE, "again"]
+    after = record(risk, "rsi")
+    assert after is not None
+    assert (after["reason"], after["version"], after["task_id"]) == (WIN_RATE, held["version"], run.run_id)
+    asked = risk.db[KILL_SWITCH_HISTORY].find({"strategy": "rsi", "action": "disabled"}).sort("at")
+    assert [row["reason"] for row in asked] == [WIN_RATE, "again"]
+
+    why = {"reason": "parameters corrected"}
+    wanted = risk.start(ENABLE, {"strategy_name": "rsi", **why})
+    unwanted = risk.start(ENABLE, {"strategy_name": "macd", **why})
+    assert "Consecutive losses: 12 trades" in case(risk, ENABLE, unwanted)
+    assert WIN_RATE in case(risk, ENABLE, wanted)
+    assert set(active(risk)) == {"bollinger", "volume"}, "nothing happens before the answer"
+    refused = answer(risk, ENABLE, unwanted, "Reject")
+    approved = answer(risk, ENABLE, wanted, "Approve")
+    assert approved.state == "success", approved.story
+    assert approved.xcom("result")["status"] == "success"
+    assert set(active(risk)) == {"rsi", "bollinger", "volume"}
+    held = record(risk, "rsi")
+    assert held is not None
+    assert (held["state"], held["by"], held["reason"]) == ("enabled", "admin", "parameters corrected")
+    assert refused.state == "success", refused.story
+    assert refused.xcom("result")["status"] == "refused"
+    assert (record(risk, "macd") or {})["state"] == "disabled"
+    (refusal,) = risk.db[KILL_SWITCH_HISTORY].find({"strategy": "macd", "action": "refused"})
+    assert (refusal["by"], refusal["task_id"]) == ("admin", unwanted)
+    assert [title for title in titles(risk) if "rsi is enabled again" in title]
+    assert [title for title in titles(risk) if "Refused: macd stays disabled" in title]
     for run_id in crowd:
         risk.finish("ingest_candles", run_id)
 
@@ -183,63 +192,27 @@ def test_tc_async_065_several_strategies_at_once_and_one_failure_does_not_stop_t
     (alert,) = risk.messages(bad.run_id)
     assert alert["severity"] == "critical"
     assert "volume could NOT be disabled" in alert["title"]
-    asked = [r["path"] for r in risk.control.requests("engine") if r["path"].endswith("/disable")]
+    asked = [order["path"] for order in orders(risk)]
     assert asked.count("/api/strategies/volume/disable") == 4
     assert asked.count("/api/strategies/rsi/disable") == 2, "once per run: what is done is not done again"
 
 
-def test_shipped_engine_cannot_disable_and_the_run_says_so(risk: Bundle) -> None:
-    risk.control.engine_state(spec_endpoints=False)
-    run = risk.finish(EMERGENCY, disable(risk, "rsi"))
-    result = run.xcom("disable")
-    assert run.state == "failed", run.story
-    assert run.tries["disable"] == 1, "trying again cannot help"
-    assert result["status"] == "failed"
-    assert result["strategy_disabled"] is False
-    assert result["disabled_at"] is None
-    (alert,) = risk.messages(run.run_id)
-    assert alert["severity"] == "critical"
-    assert "the engine still trades" in alert["title"]
-    assert "halt_new_entries" in alert["body"]
-    assert [title for title in titles(risk) if "could NOT be disabled" in title]
-    held = record(risk, "rsi")
-    assert held is not None
-    assert (held["state"], held["engine"]["outcome"]) == ("disabled", "not_supported")
-
-
 @pytest.mark.critical
-def test_tc_async_064_enabled_again_only_after_a_persons_approval(risk: Bundle) -> None:
-    assert risk.finish(EMERGENCY, disable(risk, "rsi,macd")).state == "success"
-    why = {"reason": "parameters corrected"}
-    wanted = risk.start(ENABLE, {"strategy_name": "rsi", **why})
-    unwanted = risk.start(ENABLE, {"strategy_name": "macd", **why})
-    for run_id in (wanted, unwanted):
-        eventually(lambda run_id=run_id: waiting(risk, ENABLE, run_id))
-    assert set(active(risk)) == {"bollinger", "volume"}, "nothing happens before the answer"
-    assert WIN_RATE in the_case(risk, ENABLE, wanted)
-    refused = answer(risk, ENABLE, unwanted, "Reject")
-    approved = answer(risk, ENABLE, wanted, "Approve")
-    assert approved.state == "success", approved.story
-    assert approved.xcom("result")["status"] == "success"
-    assert set(active(risk)) == {"rsi", "bollinger", "volume"}
-    held = record(risk, "rsi")
-    assert held is not None
-    assert (held["state"], held["by"], held["reason"]) == ("enabled", "admin", "parameters corrected")
-    assert refused.state == "success", refused.story
-    assert refused.xcom("result")["status"] == "refused"
-    assert (record(risk, "macd") or {})["state"] == "disabled"
-    (refusal,) = risk.db[KILL_SWITCH_HISTORY].find({"strategy": "macd", "action": "refused"})
-    assert (refusal["by"], refusal["task_id"]) == ("admin", unwanted)
-    assert [title for title in titles(risk) if "rsi is enabled again" in title]
-    assert [title for title in titles(risk) if "Refused: macd stays disabled" in title]
+def test_watchdog_that_was_blind_sees_again_disables_and_disables_again_after_a_restart(risk: Bundle) -> None:
+    risk.control.script("engine", "/api/paper-trading/trades/closed", body="<html>bad gateway</html>", status=502)
+    blind = risk.run(WATCHDOG)
+    assert blind.state == "failed"
+    assert blind.tries["check"] == 3
+    assert len([title for title in titles(risk) if "blind" in title]) == 1
+    assert not risk.db[KILL_SWITCH].count_documents({})
+    risk.control.reset("engine")
+    risk.control.engine_state(spec_endpoints=True)
 
-
-@pytest.mark.critical
-def test_watchdog_disables_a_losing_strategy_and_again_after_a_restart_of_the_engine(risk: Bundle) -> None:
     trades = [*losing_trades(12, "RSI Strategy"), *winning_trades(12, "macd")]
     risk.control.scenario("none", trades=trades)
     check = risk.run(WATCHDOG)
     assert check.state == "success", check.story
+    assert len([title for title in titles(risk) if "sees again" in title]) == 1
     child = child_of(risk, EMERGENCY, "disable__rsi__")
     disabled = risk.finish(EMERGENCY, child)
     assert disabled.state == "success", disabled.story
@@ -263,18 +236,35 @@ def test_watchdog_disables_a_losing_strategy_and_again_after_a_restart_of_the_en
     assert len([run for run in risk.client.runs(EMERGENCY) if run["dag_run_id"].startswith(child)]) == 1
 
 
-def test_watchdog_alerts_about_the_book_and_a_person_halts_new_entries(risk: Bundle) -> None:
+def test_shipped_engine_cannot_disable_the_runs_say_so_and_a_person_halts_new_entries(risk: Bundle) -> None:
     risk.control.engine_state(spec_endpoints=False)
     risk.control.scenario("none", trades=losing_trades(11, None))
-    check = risk.run(WATCHDOG)
+    emergency, watch = disable(risk, "rsi"), risk.start(WATCHDOG)
+
+    run = risk.finish(EMERGENCY, emergency)
+    result = run.xcom("disable")
+    assert run.state == "failed", run.story
+    assert run.tries["disable"] == 1, "trying again cannot help"
+    assert result["status"] == "failed"
+    assert result["strategy_disabled"] is False
+    assert result["disabled_at"] is None
+    (alert,) = risk.messages(run.run_id)
+    assert alert["severity"] == "critical"
+    assert "the engine still trades" in alert["title"]
+    assert "halt_new_entries" in alert["body"]
+    assert [title for title in titles(risk) if "could NOT be disabled" in title]
+    held = record(risk, "rsi")
+    assert held is not None
+    assert (held["state"], held["engine"]["outcome"]) == ("disabled", "not_supported")
+
+    check = risk.finish(WATCHDOG, watch)
     assert check.state == "success", check.story
     halt = child_of(risk, HALT, "halt__")
-    eventually(lambda: waiting(risk, HALT, halt))
+    assert "Consecutive losses: 11 trades" in case(risk, HALT, halt)
     assert record(risk, "unattributed") is None
     assert record(risk, "book") is None, "nothing happens before the answer"
     (about_book,) = [title for title in titles(risk) if "whole book" in title]
     assert "Consecutive losses: 11 trades" in about_book
-    assert "Consecutive losses: 11 trades" in the_case(risk, HALT, halt)
     done = answer(risk, HALT, halt, "Approve")
     assert done.state == "success", done.story
     signal = risk.control.engine_state()["basic_settings"]["signal"]
@@ -286,15 +276,3 @@ def test_watchdog_alerts_about_the_book_and_a_person_halts_new_entries(risk: Bun
     assert [title for title in titles(risk) if "All new entries are stopped" in title]
     stops = [request for request in risk.control.requests("engine") if request["path"].endswith("/stop")]
     assert not stops, "stopping the engine would leave the open positions without their stops"
-
-
-def test_watchdog_that_cannot_see_is_red_and_says_so_and_says_when_it_sees_again(risk: Bundle) -> None:
-    risk.control.script("engine", "/api/paper-trading/trades/closed", body="<html>bad gateway</html>", status=502)
-    blind = risk.run(WATCHDOG)
-    assert blind.state == "failed"
-    assert blind.tries["check"] == 3
-    assert len([title for title in titles(risk) if "blind" in title]) == 1
-    assert not risk.db[KILL_SWITCH].count_documents({})
-    risk.control.reset("engine")
-    assert risk.run(WATCHDOG).state == "success"
-    assert len([title for title in titles(risk) if "sees again" in title]) == 1
