@@ -56,12 +56,14 @@ def _step(
     dag_id, run_id = letter["dag_id"], letter["run_id"]
     replay = replay_run_id(run_id)
     refused, over = None, False
-    now = state_of(dag_id, run_id)
+    now, conf = state_of(dag_id, run_id), _conf(letter)
     if letter["give_again"]:
         refused = (
             f"the values of {', '.join(letter['give_again'])} held secrets and were not kept: "
             "start the run by hand and give them again"
         )
+    elif conf is None:
+        refused = "its conf cannot be read any more: start the run by hand"
     elif letter["state"] == "replayed":
         refused = f"it was replayed already, as run {letter['replay_run_id']}"
     elif now in ("success", "running", "queued"):
@@ -75,9 +77,18 @@ def _step(
         dag_id=dag_id,
         run_id=run_id,
         trigger_run_id=replay,
-        conf=json.loads(letter["conf"]),
+        conf=conf or {},
         failed_at=letter["failed_at"].isoformat(),
         failed_tasks=[dict(task) for task in letter["failed_tasks"][:5]],
         refused=refused,
         over=over,
     )
+
+
+def _conf(letter: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the run's conf; None when it is damaged: that costs this letter, not the plan."""
+    try:
+        conf = json.loads(letter["conf"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return conf if isinstance(conf, dict) else None

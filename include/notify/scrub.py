@@ -18,6 +18,7 @@ _SENSITIVE_FIELD = re.compile(rf"(?:^|[_.-]){_NAMES}$|pass(?:word|wd|phrase)$", 
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _QUOTE = r"(?:\\{0,3}[\"']|&(?:quot|apos|#34|#39|#x27);)"
 """As it is, inside of a JSON text inside of another one, and in HTML."""
+_NOTHING = rf"{_QUOTE}?{re.escape(MASK)}|(?:null|none|true|false)(?![^\s,;}}\])])"
 _IS = r"(?>\s{0,5}(?:=>|[=:]|%3d)\s{0,5})"
 
 # Every repetition that does not end a pattern is bounded, so that no text, however long, takes more than linear time.
@@ -30,11 +31,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     # Webhooks: the address itself is the secret.
     (
-        re.compile(r"https?://[^\s\"'<>]{0,300}?(?:hooks\.slack\.com|webhook)[^\s\"'<>]*", re.IGNORECASE),
+        re.compile(r"https?://[^\s\"'<>]{0,300}?(?:hooks\.slack\.com|webhook)[^\s\"'<>\\]*", re.IGNORECASE),
         "https://" + MASK,
     ),
-    (re.compile(r"/services/T[0-9A-Za-z]+/[^\s\"'<>]*"), f"/services/{MASK}"),
-    (re.compile(r"\b(webhooks?/)[0-9]{1,25}/[^\s\"'<>]+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"/services/T[0-9A-Za-z]+/[^\s\"'<>\\]*"), f"/services/{MASK}"),
+    (re.compile(r"\b(webhooks?/)[0-9]{1,25}/[^\s\"'<>\\]+", re.IGNORECASE), rf"\1{MASK}"),
     # user:password@host, as in mongodb://, amqp://, postgresql://; up to the last @, where the password is not encoded
     (
         re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)[^\s/:@\"']{0,200}:(?!\d{1,5}[/?])[^\s\"'<>]{1,500}@", re.IGNORECASE),
@@ -48,19 +49,22 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bAKIA[0-9A-Z]{16}\b"), MASK),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]*"), MASK),  # JSON web token
     (re.compile(r"\b(Bearer|Basic)\s{1,5}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
-    # name=value, "name": "value", name: [b'value'], and a quoted value whose end has been cut off
+    # name=value, "name": "value", name: [b'value'], and a quoted value whose end has been cut off. Quotes stay, and so
+    # does what is no secret: JSON is JSON afterwards.
     (
         re.compile(
-            rf"({_NAMES}{_QUOTE}?{_IS}(?>[\[({{]{{0,2}}\s{{0,5}}))(?!{re.escape(MASK)})(?:"
-            rf"[bru]{{0,2}}(?P<quote>{_QUOTE})(?:(?!(?P=quote))(?:\\.|[^\\])){{0,1000}}(?P=quote)"
-            rf"|[bru]{{0,2}}{_QUOTE}?[^\s,;&\"']+)",
+            rf"({_NAMES}{_QUOTE}?{_IS}(?>[\[({{]{{0,2}}\s{{0,5}}))(?!{_NOTHING})(?:"
+            rf"[bru]{{0,2}}(?P<quote>{_QUOTE})(?:(?!(?P=quote))(?:\\.|[^\\])){{1,1000}}(?P=quote)"
+            rf"|[bru]{{0,2}}{_QUOTE}?(?:(?!{_QUOTE})[^\s,;&])+)",
             re.IGNORECASE | re.DOTALL,
         ),
-        rf"\1{MASK}",
+        rf"\1\g<quote>{MASK}\g<quote>",
     ),
     # --password value
     (
-        re.compile(rf"((?<!\S)--?[a-z-]{{0,30}}{_NAMES}\s{{1,5}})(?!{re.escape(MASK)})[^\s-]\S*", re.IGNORECASE),
+        re.compile(
+            rf"((?<!\S)--?[a-z-]{{0,30}}{_NAMES}\s{{1,5}})(?!{re.escape(MASK)})[^\s\"'\\-][^\s\"'\\]*", re.IGNORECASE
+        ),
         rf"\1{MASK}",
     ),
     # 32 bytes in base64 (encryption keys), Binance's 64 mixed characters

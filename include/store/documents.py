@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from numbers import Integral, Real
 from typing import Any
@@ -25,10 +25,11 @@ MAY_HOLD_A_SECRET = re.compile(
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
-def storable(document: Mapping[str, Any]) -> dict[str, Any]:
+def storable(document: Mapping[str, Any], *, scrubbing: bool = True) -> dict[str, Any]:
     """Return a copy with numpy's numbers and arrays as plain ones, tuples as lists, and half characters as `?`.
 
     Secrets in its texts are blacked out: an error that a service has worded may hold any. Its own identity stays.
+    `scrubbing=False` is for what has been scrubbed part by part already, and must stay as it is.
 
     A half character (a lone surrogate, as in an emoji that somebody has cut) comes out of any JSON answer and goes into
     no database.
@@ -39,17 +40,17 @@ def storable(document: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(document, Mapping):
         raise BadInputError(f"a {type(document).__name__} is no document; give a mapping")
+    clean = _clean if scrubbing else _whole
     return {
-        _key(key, ""): _whole(value) if key in IDENTITY and isinstance(value, str) else _value(value, str(key))
-        for key, value in document.items()
+        _key(key, ""): _value(value, str(key), _whole if key in IDENTITY else clean) for key, value in document.items()
     }
 
 
-def _value(value: Any, path: str) -> Any:
+def _value(value: Any, path: str, text: Callable[[str], str]) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # numpy, without importing it
         value = value.tolist()
     if isinstance(value, str):
-        return scrub(value) if MAY_HOLD_A_SECRET.search(value) else _whole(value)
+        return text(value)
     if value is None or isinstance(value, (bool, bytes, Int64, ObjectId, Decimal128)):
         return value
     if isinstance(value, Integral):
@@ -66,9 +67,9 @@ def _value(value: Any, path: str) -> Any:
             raise BadInputError(f"{path} is {value.isoformat()} without a time zone; use an aware UTC time")
         return value
     if isinstance(value, Mapping):
-        return {_key(key, path): _value(part, f"{path}.{key}") for key, part in value.items()}
+        return {_key(key, path): _value(part, f"{path}.{key}", text) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_value(part, f"{path}.{i}") for i, part in enumerate(value)]
+        return [_value(part, f"{path}.{i}", text) for i, part in enumerate(value)]
     hint = "use an aware datetime or text" if isinstance(value, date) else "convert it first"
     raise BadInputError(f"{path} is a {type(value).__name__}, which cannot be stored; {hint}")
 
@@ -79,6 +80,10 @@ def _key(key: object, path: str) -> str:
     if "\0" in key:
         raise BadInputError(f"{path or 'the document'} has the key {key!r} with a NUL, which no database takes")
     return _whole(key)
+
+
+def _clean(text: str) -> str:
+    return scrub(text) if MAY_HOLD_A_SECRET.search(text) else _whole(text)
 
 
 def _whole(text: str) -> str:

@@ -61,7 +61,11 @@ class Spool:
         """
         if not collection or document.get("_id") is None:
             raise BadInputError(f"a document for {collection or 'no collection'} cannot be spooled without an _id")
-        spooled = {"collection": collection, "document": storable(document), "spooled_at": datetime.now(UTC)}
+        spooled = {
+            "collection": collection,
+            "document": storable(document, scrubbing=False),
+            "spooled_at": datetime.now(UTC),
+        }
         content = json_util.dumps(spooled, json_options=JSON_OPTIONS).encode()
         with self._lock:
             try:

@@ -56,6 +56,20 @@ def test_a_letter_says_what_failed_and_how_to_run_it_again(db: Db, tmp_path: Pat
     assert found["failed_at"] == airflow.START + timedelta(minutes=5)
 
 
+def test_a_conf_is_kept_to_the_letter_where_it_holds_no_secret(db: Db, tmp_path: Path) -> None:
+    conf = {"token": None, "api_key": "", "note": "password: ", "x": '{"secret": null}', "n": 'a"b'}
+    put(db, tmp_path, letter(**conf))
+    (found,) = db[DEAD_LETTERS].find()
+    assert (json.loads(found["conf"]), found["give_again"]) == (conf, [])
+
+
+def test_a_damaged_letter_costs_itself_and_not_the_plan(db: Db, tmp_path: Path) -> None:
+    put(db, tmp_path, letter("fine"), letter("damaged"))
+    db[DEAD_LETTERS].update_one({"run_id": "damaged"}, {"$set": {"conf": '{"symbol": ***}'}})
+    steps = plan(list(db[DEAD_LETTERS].find()), lambda _: None, lambda *_: "failed")
+    assert {step.run_id: bool(step.refused) for step in steps} == {"fine": False, "damaged": True}
+
+
 @pytest.mark.critical
 def test_a_conf_with_a_secret_is_kept_without_it_and_not_replayed(db: Db, tmp_path: Path) -> None:
     put(db, tmp_path, letter(reason="because sk-ABCDEFGH12345678", api_key="abc", symbol="BTCUSDT"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +37,11 @@ def test_known_forms_of_secrets_are_blacked_out(secret: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "cleaned"),
     [
-        ("{'A_B_C_D_E_F_G_H_secret': 'hunter2 x'}", "{'A_B_C_D_E_F_G_H_secret': ***}"),
+        ("{'A_B_C_D_E_F_G_H_secret': 'hunter2 x'}", "{'A_B_C_D_E_F_G_H_secret': '***'}"),
         ("mongodb://ops:hunter2@db:27017/x", "mongodb://***@db:27017/x"),
         ("amqp://:hunter2@rabbit//", "amqp://***@rabbit//"),
         ("password=hunter2, retry", "password=***, retry"),
-        ('{"api_key": "hunter2", "n": 1}', '{"api_key": ***, "n": 1}'),
+        ('{"api_key": "hunter2", "n": 1}', '{"api_key": "***", "n": 1}'),
         ("SMTP_PASSWORD: hunter2", "SMTP_PASSWORD: ***"),
         ("Authorization: Bearer abcdefgh12345", "Authorization: *** ***"),
         ("sent Bearer abcdefgh12345 to it", "sent Bearer *** to it"),
@@ -81,6 +83,20 @@ def test_a_secret_is_found_however_it_is_quoted_and_encoded(text: str) -> None:
     assert "HUNTER" not in cleaned
     assert "***" in cleaned
     assert scrub(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"api_key": "hunter2", "note": "a"},
+        {"token": None, "secret": "", "mypassword": True},
+        {"a": {"pwd": "x\\y'z"}, "b": ["token=x", "mongodb://a:b@c"]},
+    ],
+)
+def test_json_is_json_afterwards(value: dict[str, object]) -> None:
+    for text in (json.dumps(value), json.dumps(json.dumps(value))):
+        assert json.loads(scrub(text)) is not None
+    assert scrub(json.dumps({"token": None, "secret": ""})) == json.dumps({"token": None, "secret": ""})
 
 
 def test_an_excerpt_is_scrubbed_before_it_is_cut() -> None:
