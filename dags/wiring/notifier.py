@@ -9,7 +9,7 @@ from typing import Any
 def notify_failure(context: Mapping[str, Any]) -> None:
     """Send one ERROR message for a task that has failed for good (runs in the task's process).
 
-    The message is kept once per task of a run, however often the callback is called.
+    The message is kept once per task of a run, however often the callback is called, until the task is cleared.
     """
     _say(context)
 
@@ -26,4 +26,5 @@ def _say(context: Mapping[str, Any], once_per: str | None = None) -> None:
     from include.notify.failure import failure_message
 
     ti = context["ti"]
-    send(failure_message(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, context.get("exception"), once_per))
+    error = context.get("exception")
+    send(failure_message(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, error, ti.try_number, once_per))

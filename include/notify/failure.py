@@ -11,9 +11,12 @@ def failure_message(
     task_id: str,
     map_index: int = -1,
     error: BaseException | str | None = None,
+    attempt: int | None = None,
     once_per: str | None = None,
 ) -> Message:
-    """Return the ERROR message for a task that has failed for good; one per task and run.
+    """Return the ERROR message for a task that has failed for good; one per task, run and last attempt.
+
+    A run that somebody has cleared and that fails again is said again.
 
     :param map_index: of a mapped task, -1 for others.
     :param once_per: one message for all runs with the same text here, instead of one per run.
@@ -29,5 +32,5 @@ def failure_message(
         title=f"{dag_id}: task {name} failed",
         body=body,
         fields={"DAG": dag_id, "Run": run_id, "Task": name},
-        dedupe_key=f"failure:{dag_id}:{once_per or run_id}:{name}",
+        dedupe_key=f"failure:{dag_id}:{once_per or f'{run_id}:{attempt or 0}'}:{name}",
     )

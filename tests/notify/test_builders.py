@@ -155,7 +155,9 @@ def test_level_of_the_report_is_followed() -> None:
 def test_failed_task_is_an_error_once_per_task_and_shows_no_secret() -> None:
     message = failure_message("train_model", "run-1", "train", 2, ValueError("password=hunter2 " + "x" * 50_000))
     assert message.severity == Severity.ERROR
-    assert message.dedupe_key == "failure:train_model:run-1:train[2]"
+    assert message.dedupe_key == "failure:train_model:run-1:0:train[2]"
+    again = [failure_message("train_model", "run-1", "train", attempt=attempt).dedupe_key for attempt in (3, 3, 4)]
+    assert len(set(again)) == 2, "once for an attempt, again when the run was cleared and has failed again"
     hourly = {failure_message("replay_pending", run, "replay", once_per="13").dedupe_key for run in ("1", "2")}
     assert len(hourly) == 1, "a DAG of every minute is no message of every minute"
     assert "hunter2" not in str(message)
