@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from include.ml.config import TrainingConfig
 from include.ml.earlier_run import EarlierRun, continue_earlier_run
 from include.ml.errors import TrainingDivergedError, TrainingInterruptedError, TrainingTimeLimitError
 from include.ml.loaded_model import load_model
-from include.ml.train_job import TrainRequest
 from tests.ml.training_room import CONFIG, REQUEST, Room, stop_after
 
 BATCHES = 8
@@ -37,10 +36,30 @@ def room(db: Database[dict[str, Any]], market_data_dir: Path, tmp_path: Path) ->
     return made
 
 
-def interrupt(room: Room, request: TrainRequest = FOUR, epochs: int = 2) -> None:
-    on_progress, should_stop = stop_after(epochs)
-    with pytest.raises(TrainingInterruptedError):
-        room.train(request, on_progress=on_progress, should_stop=should_stop)
+@dataclass(frozen=True)
+class Left:
+    """What an interrupted training leaves: its job document, and its checkpoints by file name."""
+
+    job: dict[str, Any]
+    files: dict[str, bytes]
+
+
+_left: list[Left] = []
+"""What the run `first` left, once it has been interrupted: the others of these tests begin there."""
+
+
+def interrupt(room: Room) -> None:
+    """Bring the room to where the run `first` was interrupted after two epochs; the first time it really is."""
+    if not _left:
+        on_progress, should_stop = stop_after(2)
+        with pytest.raises(TrainingInterruptedError):
+            room.train(FOUR, on_progress=on_progress, should_stop=should_stop)
+        _left.append(Left(room.job("first"), {file.name: file.read_bytes() for file in room.checkpoints.iterdir()}))
+        return
+    room.db["training_jobs"].insert_one(_left[0].job)
+    room.checkpoints.mkdir()
+    for name, content in _left[0].files.items():
+        (room.checkpoints / name).write_bytes(content)
 
 
 def checkpoints(room: Room, run_id: str) -> list[int]:

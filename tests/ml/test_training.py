@@ -31,8 +31,28 @@ def weights(trained: TrainedModel) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted() -> TrainedModel:
-    return train(data(), CONFIG)
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, CheckpointStore]:
+    """A training that nothing interrupts, and the checkpoints of its epochs 3 and 4: most tests compare with it."""
+    store = CheckpointStore(tmp_path_factory.mktemp("uninterrupted"), "run")
+    return train(data(), CONFIG, checkpoints=store), store
+
+
+@pytest.fixture
+def uninterrupted(trained_once: tuple[TrainedModel, CheckpointStore]) -> TrainedModel:
+    return trained_once[0]
+
+
+def only(epoch: int, store: CheckpointStore, folder: Path) -> CheckpointStore:
+    """Return a store with one checkpoint of another, as if the training had been interrupted after it."""
+    copy = CheckpointStore(folder / f"only_{epoch}", "run")
+    copy.save(store.load(epoch))
+    return copy
+
+
+@pytest.fixture
+def after_three(trained_once: tuple[TrainedModel, CheckpointStore], tmp_path: Path) -> CheckpointStore:
+    """What is left of the same training when it is interrupted after epoch 3 of 4."""
+    return only(3, trained_once[1], tmp_path)
 
 
 @pytest.mark.critical
@@ -85,12 +105,13 @@ def test_a_step_compiled_with_xla_learns_the_same_and_resumes_exactly(
     uninterrupted: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("include.ml.stepper.XLA_MIN_SAMPLES", 0)
-    straight = train(data(), CONFIG)
+    store = CheckpointStore(tmp_path, "run")
+    straight = train(data(), CONFIG, checkpoints=store)
     for mine, plain in zip(straight.history, uninterrupted.history, strict=True):
         assert mine.validation_loss == pytest.approx(plain.validation_loss, rel=0.02)  # other dropout masks
-    store = CheckpointStore(tmp_path, "run")
-    train(data(), replace(CONFIG, epochs=2), checkpoints=store)
-    np.testing.assert_array_equal(weights(train(data(), CONFIG, checkpoints=store)), weights(straight))
+    resumed = train(data(), CONFIG, checkpoints=only(3, store, tmp_path))
+    assert resumed.resumed_from_epoch == 3
+    np.testing.assert_array_equal(weights(resumed), weights(straight))
 
 
 def test_tc_async_005_stopping_leaves_the_last_finished_epoch_and_resuming_ends_with_the_same_weights(
@@ -109,36 +130,39 @@ def test_tc_async_005_stopping_leaves_the_last_finished_epoch_and_resuming_ends_
     np.testing.assert_array_equal(weights(resumed), weights(uninterrupted))
 
 
-def test_the_dropout_of_an_epoch_depends_on_seed_and_epoch_alone(uninterrupted: TrainedModel, tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path, "run")
-    train(data(), replace(CONFIG, epochs=2), checkpoints=store)
-    saved = store.load(2)
+def test_the_dropout_of_an_epoch_depends_on_seed_and_epoch_alone(
+    uninterrupted: TrainedModel, after_three: CheckpointStore
+) -> None:
+    saved = after_three.load(3)
     other_generators = {
         name: array + 1 if name.startswith("model/") and np.issubdtype(array.dtype, np.integer) else array
         for name, array in saved.arrays.items()
     }
     assert any(other_generators[name] is not array for name, array in saved.arrays.items())
-    store.save(Checkpoint(2, saved.state, other_generators))
-    np.testing.assert_array_equal(weights(train(data(), CONFIG, checkpoints=store)), weights(uninterrupted))
+    after_three.save(Checkpoint(3, saved.state, other_generators))
+    resumed = train(data(), CONFIG, checkpoints=after_three)
+    assert resumed.resumed_from_epoch == 3
+    np.testing.assert_array_equal(weights(resumed), weights(uninterrupted))
 
 
-def test_a_finished_training_found_again_is_not_repeated(uninterrupted: TrainedModel, tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path, "run")
-    train(data(), CONFIG, checkpoints=store)
+def test_a_finished_training_found_again_is_not_repeated(
+    uninterrupted: TrainedModel, trained_once: tuple[TrainedModel, CheckpointStore]
+) -> None:
     heard: list[Progress] = []
-    again = train(data(), CONFIG, checkpoints=store, on_epoch=heard.append)
+    again = train(data(), CONFIG, checkpoints=trained_once[1], on_epoch=heard.append)
     assert heard == []
     assert (again.resumed_from_epoch, again.epochs_completed) == (4, 4)
     np.testing.assert_array_equal(weights(again), weights(uninterrupted))
 
 
-def test_a_checkpoint_of_other_candles_or_parameters_is_not_continued(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path, "run")
-    short = replace(CONFIG, epochs=1)
-    train(data(), short, checkpoints=store)
-    assert train(data(candles=random_walk(675, seed=4)), short, checkpoints=store).resumed_from_epoch is None
-    train(data(), short, checkpoints=store)
-    assert train(data(), replace(short, learning_rate=0.002), checkpoints=store).resumed_from_epoch is None
+def test_a_checkpoint_of_other_candles_or_parameters_is_not_continued(
+    trained_once: tuple[TrainedModel, CheckpointStore], tmp_path: Path
+) -> None:
+    short, other = replace(CONFIG, epochs=1), data(candles=random_walk(675, seed=4))
+    for number, (dataset, config) in enumerate([(other, short), (data(), replace(short, learning_rate=0.002))]):
+        store = only(3, trained_once[1], tmp_path / str(number))
+        trained = train(dataset, config, checkpoints=store)
+        assert (trained.resumed_from_epoch, trained.epochs_completed) == (None, 1)
 
 
 def test_tc_async_003_after_an_out_of_memory_error_a_smaller_batch_continues(tmp_path: Path) -> None:
@@ -165,17 +189,15 @@ def test_early_stopping_ends_the_training_the_given_epochs_after_the_best_one() 
 
 @pytest.mark.critical
 def test_tc_async_009_a_loss_ten_times_the_first_ends_the_training_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path,
+    after_three: CheckpointStore,
 ) -> None:
-    store = CheckpointStore(tmp_path, "run")
-    train(data(), replace(CONFIG, epochs=2), checkpoints=store)
-    good = store.load(2)
+    good = after_three.load(3)
     small = [{**result, "loss": result["loss"] / 100} for result in good.state["history"]]
-    store.save(Checkpoint(2, {**good.state, "history": small}, good.arrays))
-    with pytest.raises(TrainingDivergedError, match=r"Training diverged: loss increased 10x.* in epoch 3") as failed:
-        train(data(), CONFIG, checkpoints=store)
+    after_three.save(Checkpoint(3, {**good.state, "history": small}, good.arrays))
+    with pytest.raises(TrainingDivergedError, match=r"Training diverged: loss increased 10x.* in epoch 4") as failed:
+        train(data(), CONFIG, checkpoints=after_three)
     assert isinstance(failed.value, BadInputError)
-    assert store.epochs() == [1, 2]
+    assert after_three.epochs() == [3]
 
 
 def test_tc_async_009_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
