@@ -1,6 +1,7 @@
 """One real environment for the tests of the chain: Airflow's scheduler and API, mongod, the sandbox.
 
-Trainings are short here (two epochs of the real networks) and retries come at once; everything else is as shipped.
+Trainings are short here (two epochs of the real networks), retries come at once, and tasks find the libraries that they
+use imported already (`inside/`); everything else is as shipped.
 """
 
 from __future__ import annotations
@@ -48,9 +49,14 @@ SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
     # A run of ten tasks waits ten times for the scheduler to look. Shorter still, and looking takes the processors.
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+    # No DAG file changes here: parse each of them once.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "86400",
+    # NumPy would start threads in the scheduler, which forks (`inside/preloaded.py`).
+    "OPENBLAS_NUM_THREADS": "1",
 }
 OVERRIDDEN = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
-FAULTS = Path(__file__).resolve().parent / "faults"
+INSIDE = Path(__file__).resolve().parent / "inside"
+"""Where Airflow's processes find a `sitecustomize.py`."""
 RUN_TIMEOUT_S = 240.0
 POLL_S = 0.2
 """Between two questions; most of them are answered by Airflow's API, whose work the tests would otherwise wait for."""
@@ -90,13 +96,14 @@ def disk_full_marker(run_dir: RunDir) -> Path:
 
 @dataclass
 class Bundle:
-    """The running environment as a test uses it."""
+    """The running environment as a test uses it; `printed` is what `up` said."""
 
     run_dir: RunDir
     client: AirflowClient
     control: Control
     db: Database[dict[str, Any]]
     settings: Settings
+    printed: str
     state_dir: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,7 +171,7 @@ def running_bundle(folder: Path, **more: str) -> Iterator[Bundle]:
         **SETTINGS,
         **more,
         "TRADING_OPS_RUN_DIR": str(run_dir.path),
-        "PYTHONPATH": str(FAULTS),
+        "PYTHONPATH": str(INSIDE),
         "CHAIN_FAULT_DISK_FULL": str(disk_full_marker(run_dir)),
     }
 
@@ -190,6 +197,7 @@ def running_bundle(folder: Path, **more: str) -> Iterator[Bundle]:
                 control,
                 mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True)),
                 Settings(model_encryption_key=SecretStr(described.secrets["TRADING_OPS_MODEL_ENCRYPTION_KEY"])),
+                up.stdout,
             )
         down = command("down")
         assert down.returncode == 0, down.stdout + down.stderr
@@ -197,10 +205,10 @@ def running_bundle(folder: Path, **more: str) -> Iterator[Bundle]:
         kill_owned(run_dir.path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    """One environment for all the chain's tests."""
-    with running_bundle(tmp_path_factory.mktemp("chain")) as running:
+    """One environment for all the chain's tests; it ends with them, since a waiting Airflow takes a tenth of a core."""
+    with running_bundle(tmp_path_factory.mktemp("chain"), CHAIN_PRELOADED_TOO="tensorflow,keras") as running:
         yield running
 
 

@@ -59,7 +59,7 @@ def doors() -> Doors:
     return Doors(Relay(), Relay())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(
     tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, rabbitmq: RabbitMq, doors: Doors
 ) -> Iterator[Bundle]:

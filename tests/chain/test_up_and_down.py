@@ -1,4 +1,7 @@
-"""The embedded mode as a user meets it: up, logged in, a crash, down, nothing left."""
+"""The environment of these tests as a user meets it: up, logged in, a crash, down, nothing left, up again as shipped.
+
+The last file of the folder: when it is through, nothing runs any more.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +21,25 @@ from ops import embedded
 from ops.client import AirflowApiError, AirflowClient
 from ops.environment import Environment
 from ops.ports import is_free
-from ops.processes import kill_owned
 from ops.report import dag_files
 from ops.run_dir import REPOSITORY, RunDir
 from ops.status import State, Status
-from tests.ops.conftest import eventually
+from tests.chain.conftest import OVERRIDDEN, SETTINGS, Bundle, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
+
+
+NEEDED = {name: SETTINGS[name] for name in ("TRADING_OPS_MIN_FREE_DISK_GB", "TRADING_OPS_TRAININGS_PER_USER_PER_DAY")}
+"""Without them a training is refused on a small disk, and because of those that were started before."""
+SHORT_TRAINING = {"model_type": "gru", "symbol": "ADAUSDT", "days_of_data": 7, "epochs": 1}
 
 
 def command(name: str, run_dir: RunDir) -> subprocess.CompletedProcess[str]:
-    overridden = ("TRADING_OPS_", "AIRFLOW", "OPENAI_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(overridden)}
+    """Run a command of the embedded mode as it is shipped, with schedules and all, on these tests' environment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDDEN)}
     return subprocess.run(
         [sys.executable, "-m", "ops.embedded", name],
-        env={**inherited, "TRADING_OPS_RUN_DIR": str(run_dir.path), "TRADING_OPS_ENV_FILE": os.devnull},
+        env={**inherited, **NEEDED, "TRADING_OPS_RUN_DIR": str(run_dir.path), "TRADING_OPS_ENV_FILE": os.devnull},
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -44,10 +50,9 @@ def command(name: str, run_dir: RunDir) -> subprocess.CompletedProcess[str]:
 
 @dataclass
 class Running:
-    """An environment that `up` has started."""
+    """An environment that `up` has started, and the password that it printed."""
 
     run_dir: RunDir
-    printed: str
     environment: Environment
     password: str
 
@@ -60,17 +65,10 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    run_dir = RunDir(tmp_path_factory.mktemp("embedded") / "run")
-    try:
-        answer = command("up", run_dir)
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        password = re.search(r"password +(\S+)", answer.stdout)
-        assert password, answer.stdout
-        environment, _ = Environment.prepare(run_dir, running=True)
-        yield Running(run_dir, answer.stdout, environment, password[1])
-    finally:
-        kill_owned(run_dir.path)
+def running(environment: Bundle) -> Running:
+    password = re.search(r"password +(\S+)", environment.printed)
+    assert password, environment.printed
+    return Running(environment.run_dir, Environment.prepare(environment.run_dir, running=True)[0], password[1])
 
 
 def test_all_components_are_healthy_and_listen_on_loopback_only(running: Running) -> None:
@@ -178,7 +176,7 @@ def test_a_killed_component_is_reported_and_comes_back(running: Running) -> None
         assert "triggerer ended by itself" in command(name, running.run_dir).stdout
 
 
-def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there(running: Running) -> None:
+def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there_and_trains(running: Running) -> None:
     answer = command("down", running.run_dir)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "triggerer ended by itself" in answer.stdout
@@ -198,6 +196,8 @@ def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there(running: Runni
     with running.client() as client:
         assert client.login()
         assert set(client.health().values()) == {"healthy"}
+        run_id = client.trigger("train_model", SHORT_TRAINING)
+        assert client.wait("train_model", run_id, timeout_s=240) == "success"
     assert command("down", running.run_dir).returncode == 0
     assert embedded.owned(running.run_dir.path) == []
 
