@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESTART_TIMEOUT_S = 10.0
+SHORTEST_RESTART_S = 1.0
+"""With less time left the lever is not pulled: it would be killed half-way. The next check does it."""
 BUDGET_S = 18.0
 """Probes and restarts together: what is left of 25 s is for starting the task and sending the message."""
 AWAY_TIMEOUT_S = 0.5
@@ -154,7 +156,7 @@ class HealthCheck:
             for name, command in commands.items()
             if command.strip() and services[name].status == DOWN and decision.problems[name].restart is None
         }
-        if not due:
+        if not due or left_s < SHORTEST_RESTART_S:
             return {}
         # Remembered before it is done: a check that dies meanwhile is repeated, the restart is not.
         intended = {name: replace(decision.problems[name], restart={"text": "begun"}) for name in due}

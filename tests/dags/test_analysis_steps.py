@@ -66,6 +66,7 @@ def mongo_away(monkeypatch: pytest.MonkeyPatch) -> None:
         "extra": {"serverSelectionTimeoutMS": 200},
     }
     monkeypatch.setenv("AIRFLOW_CONN_MONGO_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr("include.store.durable.TIMEOUT_S", 0.3)
 
 
 @pytest.mark.usefixtures("mongo")

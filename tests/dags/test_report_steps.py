@@ -84,6 +84,7 @@ def mongo_away(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = {"serverSelectionTimeoutMS": 200}
     connection = {"conn_type": "mongo", "host": "127.0.0.1", "port": free_port(), "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_MONGO_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr("include.store.durable.TIMEOUT_S", 0.3)
 
 
 def spooled(tmp_path: Path) -> list[Any]:

@@ -108,6 +108,14 @@ def connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MONGO_DEFAULT", json.dumps(connection))
 
 
+def mongodb_away(setting: pytest.MonkeyPatch) -> None:
+    """Nobody answers at its address; what is waited for then is not what these tests are about."""
+    connect(setting, free_port())
+    setting.setattr("dags.wiring.risk.MONGO_TIMEOUT_S", 0.3)
+    setting.setattr("include.notify.channel_state.MONGO_TIMEOUT_S", 0.3)
+    setting.setattr("include.store.durable.TIMEOUT_S", 0.3)
+
+
 @pytest.fixture
 def engine(control: Control) -> Control:
     control.scenario("none")
@@ -135,7 +143,7 @@ def alerts(control: Control) -> list[str]:
 def test_tc_async_059_mongodb_away_the_strategy_is_disabled_and_the_record_follows(
     setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
 ) -> None:
-    connect(setting, free_port())
+    mongodb_away(setting)
     result = emergency.disable_now(kill())
     assert result["status"] == "success"
     assert result["strategies"]["rsi"]["record"] == "spooled"
@@ -152,7 +160,7 @@ def test_tc_async_059_mongodb_away_the_strategy_is_disabled_and_the_record_follo
 def test_no_record_can_be_kept_anywhere_the_engine_is_told_and_people_too(
     setting: pytest.MonkeyPatch, engine: Control, tmp_path: Path
 ) -> None:
-    connect(setting, free_port())
+    mongodb_away(setting)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "spool").write_text("no folder")
     run = kill()
@@ -250,7 +258,7 @@ def test_approval_of_long_ago_does_not_keep_a_second_try_from_disabling(
     setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
 ) -> None:
     enabled(db)
-    connect(setting, free_port())
+    mongodb_away(setting)
     engine.script("engine", "/api/strategies/rsi/disable", status=503, times=1)
     run = kill()
     with pytest.raises(TransientError, match="rsi still trades"):
@@ -265,7 +273,7 @@ def test_approval_of_long_ago_does_not_keep_a_second_try_from_disabling(
 def test_alert_that_is_neither_delivered_nor_kept_is_tried_again(
     setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:
-    connect(setting, free_port())
+    mongodb_away(setting)
     setting.setenv("TRADING_OPS_SPOOL_MAX_MB", "0.0015")  # room for the record, not for the message
     get_settings.cache_clear()
     for path in ("/services/*", "/api/webhooks/*", "/bot*"):
@@ -288,7 +296,7 @@ def test_alert_that_could_not_be_kept_is_not_remembered_as_said(
     now = datetime.now(UTC)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "spool").write_text("no folder")
-    connect(setting, free_port())
+    mongodb_away(setting)
     engine.script("sinks", "/services/*", status=500)
 
     def blind(number: str) -> Any:
@@ -306,7 +314,7 @@ def test_watchdog_starts_one_run_per_situation_with_params_that_the_run_accepts(
     setting: pytest.MonkeyPatch, engine: Control, db: Db, away: bool
 ) -> None:
     if away:
-        connect(setting, free_port())
+        mongodb_away(setting)
     engine.scenario("none", trades=[*losses(11, strategy="rsi"), *losses(12, strategy="MACD Strategy")])
     checked = strategy_watch.look(context(run_id="check-1"))
     (run,) = checked["runs"]
@@ -485,7 +493,7 @@ def test_what_is_not_disabled_cannot_be_enabled(setting: pytest.MonkeyPatch, db:
 def test_what_was_disabled_while_mongodb_was_away_can_be_enabled_as_soon_as_it_is_back(
     setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
 ) -> None:
-    connect(setting, free_port())
+    mongodb_away(setting)
     emergency.disable_now(kill())
     connect(setting, mongod.port)
     assert "Consecutive losses: 12 trades" in enabling.case_for(context({"strategy_name": "rsi", "reason": "x"}))
@@ -643,7 +651,7 @@ def test_person_who_takes_the_halt_back_while_it_is_asserted_again_has_the_last_
 
 def test_halt_is_not_asserted_again_on_a_guess(setting: pytest.MonkeyPatch, engine: Control, db: Db) -> None:
     commands = halted(setting, engine)
-    connect(setting, free_port())
+    mongodb_away(setting)
     for step in (halting.way, halting.halt_now):
         with pytest.raises(TransientError):
             step(context(REASSERT))
@@ -673,7 +681,7 @@ def test_halt_without_a_record_is_said_and_keeps_the_former_values_for_the_next_
 ) -> None:
     setting.setenv("TRADING_OPS_BLUNT_LEVER", "both_directions")
     get_settings.cache_clear()
-    connect(setting, free_port())
+    mongodb_away(setting)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "spool").write_text("no folder")
     run = context({"reason": "crash"}, Runs().answered(True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -176,21 +175,20 @@ def test_a_hang_that_only_the_first_attempt_meets_is_no_alert(room: Room) -> Non
     assert "slow" not in report["services"]["Rust Core Engine"]
 
 
-def test_tc_async_044_all_eight_down_at_once_hanging_and_refusing_is_one_critical_message_in_time(
+def test_tc_async_044_all_eight_down_at_once_hanging_and_refusing_is_one_critical_message(
     room: Room, redis_server: RedisServer
 ) -> None:
-    """With the time-outs as shipped: MongoDB and Redis hang, RabbitMQ refuses, the engine hangs, the others fail."""
+    """MongoDB, Redis and the engine hang, RabbitMQ and the dashboard refuse. How long it takes: tests/watch."""
     room.control.script("engine", "*", delay_s=60)
     room.control.script("ai_service", "*", status=500)
     room.disk_percent, room.memory_percent = 97.0, 99.0
     stopped = [room.patient.server.process, redis_server.process]
-    began = time.monotonic()
     for process in stopped:
         process.send_signal(signal.SIGSTOP)
     try:
         report = room.check(
             "r1",
-            health_timeout_s=10.0,
+            health_timeout_s=SHORT_S,
             frontend_base_url=dead_url(),
             rabbitmq_url=SecretStr(f"amqp://guest:guest@127.0.0.1:{free_port()}//"),
             rabbitmq_management_url=None,
@@ -198,7 +196,6 @@ def test_tc_async_044_all_eight_down_at_once_hanging_and_refusing_is_one_critica
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
-    assert time.monotonic() - began < 25
     assert report["overall_status"] == "critical"
     states = {name: entry["status"] for name, entry in report["services"].items()}
     assert states == dict.fromkeys(NAMES[:6], "down") | {"Disk": "critical", "Memory": "critical"}
@@ -304,6 +301,21 @@ def test_no_lever_is_pulled_while_the_service_answers_or_none_is_configured(room
     assert report["services"]["Redis"]["status"] == "down"
     assert report["restarts"] == {}
     assert not (tmp_path / "pulled").exists()
+
+
+def test_a_check_without_time_left_leaves_the_lever_to_the_next_one(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead: dict[str, Any] = {
+        "redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0"),
+        "redis_restart_command": f"touch {tmp_path}/pulled",
+    }
+    with monkeypatch.context() as slow:
+        slow.setattr("include.health.check.BUDGET_S", 0.0)
+        assert room.check("r1", **dead)["restarts"] == {}
+    assert not (tmp_path / "pulled").exists()
+    assert room.check("r2", **dead)["restarts"]["Redis"]["exit_code"] == 0
+    assert (tmp_path / "pulled").exists()
 
 
 def test_what_was_remembered_in_mongodb_counts_on_a_host_without_the_file(room: Room) -> None:
