@@ -8,7 +8,6 @@ from typing import Any
 
 from include.market.binance_wire import iso
 from include.market.candles import Candles, check_candles
-from include.market.gaps import GapReport
 from include.strategies.daily import daily_equity
 from include.strategies.definition import Indicator
 from include.strategies.figures import measure
@@ -16,10 +15,11 @@ from include.strategies.look_ahead import check_look_ahead
 from include.strategies.monte_carlo import monte_carlo
 from include.strategies.monthly import monthly_table
 from include.strategies.positions import require_bars, wanted_positions
+from include.strategies.provenance import provenance
 from include.strategies.registry import get_strategy
 from include.strategies.report_page import report_page
 from include.strategies.request import BacktestRequest, warm_up_bars
-from include.strategies.simulation import Simulation, TradeRecord, simulate
+from include.strategies.simulation import TradeRecord, simulate
 
 OnProgress = Callable[[int, Mapping[str, Any]], None]
 
@@ -124,7 +124,7 @@ def run_backtest(request: BacktestRequest, candles: Candles, on_progress: OnProg
         monthly=monthly_table(daily, simulation.trades),
         monte_carlo=chances,
         look_ahead=look_ahead.to_dict(),
-        data=_provenance(request, known, period, simulation),
+        data={**provenance(known, request.start_ms, request.end_ms), "ended_by_ruin": simulation.ruined},
         report_html=page,
     )
 
@@ -139,20 +139,6 @@ def _reporter(on_progress: OnProgress, bars: int) -> Callable[[int], None]:
             on_progress(low + (high - low) * i // bars, {"stage": "playing", "bars": i, "of_bars": bars})
 
     return on_bar
-
-
-def _provenance(request: BacktestRequest, known: Candles, period: Candles, simulation: Simulation) -> dict[str, Any]:
-    gaps = GapReport.of(period, request.start_ms, request.end_ms).to_dict()
-    return {
-        "candles": len(period),
-        "warm_up_candles": len(known) - len(period),
-        "sha256": known.sha256(),
-        "first_candle": iso(int(period.open_time[0])),
-        "last_candle": iso(int(period.open_time[-1])),
-        "bars_without_volume": int((period.volume == 0).sum()),
-        "ended_by_ruin": simulation.ruined,
-        **{name: gaps[name] for name in ("expected", "missing", "missing_pct", "longest", "gaps")},
-    }
 
 
 def _trade(trade: TradeRecord) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 from include.errors import BadInputError
 from include.market.binance_wire import iso
 from include.market.candles import Candles, check_candles
-from include.market.gaps import GapReport
 from include.market.timeframes import DAY_MS
 from include.strategies.optimise.document import Parts, document
 from include.strategies.optimise.evaluator import Evaluator, Terms
@@ -28,6 +27,7 @@ from include.strategies.optimise.walk_forward import Stitched, walk
 from include.strategies.optimise.windows import Plan, plan
 from include.strategies.optimise.workers import Workers
 from include.strategies.positions import require_bars
+from include.strategies.provenance import provenance
 from include.strategies.registry import get_strategy
 from include.strategies.request import RUN_IN
 
@@ -104,7 +104,7 @@ def run_optimisation(
         robustness = doubt(found, tested, stitched)
     progress.note(stage="drawing")
     progress.add(work * DOUBTING)
-    data = _provenance(known, request)
+    data = provenance(known, request.start_ms, request.end_ms)
     parts = Parts(request, space, cut, found, tested, walked, stitched, robustness, data)
     pages = {"heatmap": heatmap_page(parts), "out_of_sample": out_of_sample_page(parts, known)}
     progress.note(stage="finished", verdict=robustness.verdict.word)
@@ -135,17 +135,3 @@ def _require_share(known: Candles, segment: Segment) -> None:
             f"{iso(segment.start_ms)[:10]} to {iso(segment.end_ms)[:10]} ({segment.name}), at least half of them are "
             "needed; choose a period in which the symbol was traded"
         )
-
-
-def _provenance(known: Candles, request: OptimisationRequest) -> dict[str, Any]:
-    period = known.between(request.start_ms)
-    gaps = GapReport.of(period, request.start_ms, request.end_ms).to_dict()
-    return {
-        "candles": len(period),
-        "warm_up_candles": len(known) - len(period),
-        "sha256": known.sha256(),
-        "first_candle": iso(int(period.open_time[0])),
-        "last_candle": iso(int(period.open_time[-1])),
-        "bars_without_volume": int((period.volume == 0).sum()),
-        **{name: gaps[name] for name in ("expected", "missing", "missing_pct", "longest", "gaps")},
-    }
