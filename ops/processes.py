@@ -81,13 +81,24 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
             continue
 
 
-def end(process: subprocess.Popen[bytes], run_dir: Path, component: str, grace_s: float) -> int:
+def end(
+    process: subprocess.Popen[bytes],
+    run_dir: Path,
+    component: str,
+    grace_s: float,
+    number: signal.Signals = signal.SIGTERM,
+    *,
+    group: bool = False,
+) -> int:
     """Ask a component to end, give it `grace_s`, then kill whatever is left of it, children included.
 
+    :param number: the signal that asks.
+    :param group: ask the whole session of the process.
     :returns: how many processes had to be killed.
     """
     if process.poll() is None:
-        process.terminate()
+        with suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(grace_s)
     killed = kill_owned(run_dir, component)

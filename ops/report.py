@@ -62,10 +62,10 @@ def print_welcome(environment: Environment, *, show_password: bool) -> None:
     print(f"  logs      {environment.run_dir.logs}\n  to end it: make down\n")
 
 
-def print_status(environment: Environment, status: Status, health: dict[str, str]) -> None:
+def print_status(base_url: str, status: Status, health: dict[str, str]) -> None:
     """Print the state of the whole, of each process, Airflow's own health report, and the crashes."""
     detail = f" ({status.detail})" if status.detail else ""
-    print(f"{status.state.value}{detail}, since {status.started_at}: {environment.base_url}")
+    print(f"{status.state.value}{detail}, since {status.started_at}: {base_url}")
     for name, component in status.components.items():
         print(f"  {name:14} pid {component['pid']}, restarts {component['restarts']}, log {component['log']}")
     print("  health         " + ", ".join(f"{name}: {state}" for name, state in health.items()))

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ops import embedded
 from ops.client import AirflowApiError, AirflowClient
 from ops.environment import Environment
 from ops.ports import is_free
+from ops.processes import owned
 from ops.report import dag_files
 from ops.run_dir import REPOSITORY, RunDir
 from ops.status import State, Status
@@ -76,7 +76,7 @@ def test_all_components_are_healthy_and_listen_on_loopback_only(running: Running
         assert set(client.health().values()) == {"healthy"}
     listening = [
         connection.laddr
-        for process in embedded.owned(running.run_dir.path)
+        for process in owned(running.run_dir.path)
         for connection in process.net_connections(kind="tcp")
         if connection.status == psutil.CONN_LISTEN
     ]
@@ -180,7 +180,7 @@ def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there_and_trains(run
     answer = command("down", running.run_dir)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "triggerer ended by itself" in answer.stdout
-    assert embedded.owned(running.run_dir.path) == []
+    assert owned(running.run_dir.path) == []
     assert [name for name, port in running.environment.ports.items() if not is_free(port)] == []
     files = [file.name for file in running.run_dir.path.rglob("*") if file.suffix in (".pid", ".lock", ".sock")]
     assert set(files) <= {"mongod.lock", "WiredTiger.lock"}  # kept by MongoDB, empty after a clean end
@@ -199,7 +199,7 @@ def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there_and_trains(run
         run_id = client.trigger("train_model", SHORT_TRAINING)
         assert client.wait("train_model", run_id, timeout_s=240) == "success"
     assert command("down", running.run_dir).returncode == 0
-    assert embedded.owned(running.run_dir.path) == []
+    assert owned(running.run_dir.path) == []
 
 
 def test_the_secrets_appear_in_no_log(running: Running) -> None:

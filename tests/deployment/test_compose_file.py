@@ -18,7 +18,7 @@ from include.settings import Settings
 from ops.deployment_env import SECRETS, TO_FILL_IN
 from ops.env_example import DISTRIBUTED, OTHERS, variable_of
 from ops.run_dir import REPOSITORY
-from tests.deployment import compose
+from ops import compose
 
 BOTH = [compose.BASE, compose.CLUSTER]
 SERVICES = compose.services()

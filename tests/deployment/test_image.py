@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ops.run_dir import REPOSITORY
-from tests.deployment import compose
+from ops import compose
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 RULES = [

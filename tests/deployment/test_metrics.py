@@ -34,7 +34,7 @@ from include.trading.kill_switch import Order, note_engine, set_state
 from ops.metrics_exporter import Source, server
 from ops.run_dir import REPOSITORY
 from sandbox.mongod import Mongod, free_port
-from tests.deployment import compose
+from ops import compose
 from tests.ops.conftest import eventually
 
 Db = Database[dict[str, Any]]

@@ -15,7 +15,7 @@ import yaml
 
 from ops.dashboards import DASHBOARDS, FOLDER, render
 from ops.run_dir import REPOSITORY
-from tests.deployment import compose
+from ops import compose
 
 CONFIG = REPOSITORY / "config"
 RULES = sorted((CONFIG / "prometheus" / "rules").glob("*.yml"))

@@ -13,7 +13,7 @@ from include.errors import ConfigurationError
 from include.settings import Settings
 from ops.distributed_setup import check_bounds, consumer_timeout_s, distributed_pools
 from ops.run_dir import REPOSITORY
-from tests.deployment import compose
+from ops import compose
 
 WORKERS = {
     "worker-ml": {"ml_training"},

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ops import embedded
-from ops.processes import kill_owned, marked, spawn
+from ops import embedded, lifecycle
+from ops.environment import Environment
+from ops.processes import kill_owned, marked, owned, spawn
 from ops.run_dir import REPOSITORY, RunDir
 from ops.status import Crash, State, Status
 from tests.ops.conftest import eventually
@@ -35,8 +36,8 @@ def test_a_status_file_whose_pid_is_a_strangers_is_not_believed(
     environment: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stale(environment, pid=os.getpid())  # alive, but no supervisor of ours
-    assert embedded.supervisor_of(environment) is None
-    assert embedded.status(environment) == 1
+    assert lifecycle.supervisor_of(environment) is None
+    assert lifecycle.status(embedded.MODE, environment) == 1
     printed = capsys.readouterr().out
     assert "Not running." in printed
     assert "scheduler ended by itself" in printed
@@ -46,7 +47,7 @@ def test_down_without_anything_running_says_what_had_crashed_and_succeeds(
     environment: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stale(environment, pid=2**22 + 1)
-    assert embedded.down(environment) == 0
+    assert lifecycle.down(embedded.MODE, environment) == 0
     assert "scheduler ended by itself" in capsys.readouterr().out
     assert Status.read(environment.status_file).state is State.STOPPED
 
@@ -58,10 +59,10 @@ def test_down_ends_what_a_killed_supervisor_left(environment: RunDir, capsys: py
         environment.log("scheduler"),
     )
     try:
-        eventually(lambda: embedded.owned(environment.path))
-        assert embedded.status(environment) == 1
+        eventually(lambda: owned(environment.path))
+        assert lifecycle.status(embedded.MODE, environment) == 1
         assert "supervisor is gone" in capsys.readouterr().out
-        assert embedded.down(environment) == 0
+        assert lifecycle.down(embedded.MODE, environment) == 0
         assert orphan.wait(10) == -9
     finally:
         kill_owned(environment.path)
@@ -73,11 +74,11 @@ def test_down_fails_when_a_port_of_the_environment_is_still_taken(
 ) -> None:
     import socket
 
-    prepared, _ = embedded.Environment.prepare(environment)
+    prepared, _ = Environment.prepare(environment)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", prepared.ports["mongod"]))
         listener.listen()
-        assert embedded.down(environment) == 1
+        assert lifecycle.down(embedded.MODE, environment) == 1
     assert f"port {prepared.ports['mongod']} (mongod) is still taken" in capsys.readouterr().err
 
 
@@ -106,7 +107,7 @@ def test_down_without_an_environment_makes_none(tmp_path: Path) -> None:
 
 
 def test_two_commands_do_not_work_on_one_environment_at_once(environment: RunDir) -> None:
-    with embedded.only_one(environment):
+    with lifecycle.only_one(environment):
         answer = command("down", environment)
     assert answer.returncode == 1
     assert "Another `up` or `down` is at work" in answer.stderr
@@ -121,13 +122,13 @@ def test_a_start_that_fails_says_which_component_and_leaves_nothing(environment:
     )
     assert answer.returncode == 1
     assert "setting up Airflow failed" in answer.stderr
-    assert embedded.owned(environment.path) == []
+    assert owned(environment.path) == []
     assert Status.read(environment.status_file).state is State.FAILED
-    assert embedded.down(environment) == 0
+    assert lifecycle.down(embedded.MODE, environment) == 0
 
 
 def test_the_secrets_are_not_in_the_files_that_everybody_reads(environment: RunDir) -> None:
-    prepared, _ = embedded.Environment.prepare(environment)
+    prepared, _ = Environment.prepare(environment)
     texts = [file.read_text() for file in environment.path.rglob("*.json")]
     assert texts
     assert not [secret for secret in prepared.secrets.values() for text in texts if secret in text]
