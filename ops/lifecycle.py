@@ -52,8 +52,8 @@ class Mode:
 
     :param module: what `python -m` runs; it calls :func:`main`.
     :param ended_by: the command that ends it, for people.
-    :param describe: returns the environment in a folder, making what is missing, and the names of new secrets; `running`
-        says that its ports are taken by itself.
+    :param describe: returns the environment in a folder, making what is missing, and the names of new secrets;
+        `running` says that its ports are taken by itself.
     :param bring_up: starts the components one after the other; raises StartError.
     :param welcome: prints where everything is, given the environment and the new secrets.
     :param left_behind: what the mode's own components should not leave.
@@ -182,7 +182,9 @@ def leftovers(mode: Mode, run_dir: RunDir) -> list[str]:
 def unclean_mongod(run_dir: RunDir) -> list[str]:
     """Return a complaint when the mongod of the environment did not end in order."""
     lock = run_dir.mongo / "data" / "mongod.lock"
-    return [f"mongod did not end cleanly: {lock} still names its process"] if lock.exists() and lock.stat().st_size else []
+    return (
+        [f"mongod did not end cleanly: {lock} still names its process"] if lock.exists() and lock.stat().st_size else []
+    )
 
 
 def status(mode: Mode, run_dir: RunDir) -> int:

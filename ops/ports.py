@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ops.files import read_json, write_json
@@ -32,7 +32,9 @@ def _any_free(taken: set[int]) -> int:
             return port
 
 
-def load_or_choose(path: Path, *, keep: bool, preferred: Mapping[str, int] | None = None) -> dict[str, int]:
+def load_or_choose(
+    path: Path, *, keep: bool, preferred: Mapping[str, int] | None = None, names: Sequence[str] = NAMES
+) -> dict[str, int]:
     """Return the environment's ports by name and write them to `path`.
 
     :param preferred: ports by name that a new environment takes when they are free.
@@ -42,9 +44,9 @@ def load_or_choose(path: Path, *, keep: bool, preferred: Mapping[str, int] | Non
     """
     document = read_json(path)
     ports = {name: int(port) for name, port in document.get("ports", {}).items()}
-    if keep and set(NAMES) <= set(ports):
+    if keep and set(names) <= set(ports):
         return ports
-    for name in NAMES:
+    for name in names:
         port = ports.get(name) or (preferred or {}).get(name)
         if port is None or port in {ports[other] for other in ports if other != name} or not is_free(port):
             ports[name] = _any_free(set(ports.values()))

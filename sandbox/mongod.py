@@ -131,3 +131,19 @@ def start_mongod(
                 continue
     mongod.stop()
     raise MongodUnavailableError(f"mongod did not answer on port {port} within {START_TIMEOUT_S:.0f} s: see {log}")
+
+
+def create_root(folder: Path, user: str, password: str, environment: Mapping[str, str] | None = None) -> None:
+    """Give the data below `folder` its first user, who may do everything, and end the server that did it.
+
+    As MongoDB's image does: a server that asks for a login has nobody to create users with.
+
+    :param environment: as for :func:`start_mongod`.
+    :raises MongodUnavailableError: as :func:`start_mongod`.
+    """
+    server = start_mongod(folder, environment=environment)
+    try:
+        with pymongo.MongoClient[dict[str, object]](server.uri) as client:
+            client.admin.command("createUser", user, pwd=password, roles=["root"])
+    finally:
+        server.stop()

@@ -12,9 +12,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import amqp
@@ -48,6 +48,19 @@ def find_rabbitmq_server() -> Path:
     raise RabbitMqUnavailableError(MISSING)
 
 
+@dataclass(frozen=True)
+class Login:
+    """Whom a new node knows: an administrator, and the virtual host that is his."""
+
+    user: str
+    password: str = field(repr=False)
+    vhost: str
+
+
+GUEST = Login("guest", "guest", "/")
+"""Whom a node makes of its own accord."""
+
+
 @dataclass
 class RabbitMq:
     """A running node and its port mapper, which this process started."""
@@ -57,16 +70,19 @@ class RabbitMq:
     port: int
     management_port: int | None
     folder: Path
+    login: Login = field(default_factory=lambda: GUEST)
 
     @property
     def url(self) -> str:
         """The address for clients and for `TRADING_OPS_RABBITMQ_URL`."""
-        return f"amqp://guest:guest@{HOST}:{self.port}//"
+        return f"amqp://{self.login.user}:{self.login.password}@{HOST}:{self.port}/{self.login.vhost}"
 
     @property
     def management_url(self) -> str | None:
         """The address of its management API, where that was asked for."""
-        return f"http://guest:guest@{HOST}:{self.management_port}" if self.management_port else None
+        if not self.management_port:
+            return None
+        return f"http://{self.login.user}:{self.login.password}@{HOST}:{self.management_port}"
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the node (a shell and the Erlang machine below it): SIGSTOP makes it hang."""
@@ -96,20 +112,29 @@ def start_rabbitmq(
     environment: Mapping[str, str] | None = None,
     *,
     management: bool = False,
+    management_port: int | None = None,
+    login: Login = GUEST,
+    config: str = "",
+    plugins: Sequence[str] = (),
 ) -> RabbitMq:
-    """Start a node with its data below `folder` and return it once it takes an AMQP connection of guest:guest.
+    """Start a node with its data below `folder` and return it once it takes an AMQP connection.
 
     :param folder: gets its data, logs, configuration and cookie; made when missing.
     :param port: TCP port on 127.0.0.1; a free one when omitted.
     :param environment: environment variables of the processes; the caller's when omitted.
     :param management: start its management API too.
+    :param management_port: for that; a free one when omitted.
+    :param login: whom a node without data makes, and who looks whether it answers.
+    :param config: more of `rabbitmq.conf`.
+    :param plugins: to be enabled, besides.
     :raises RabbitMqUnavailableError: when none is found or it does not answer in 90 s; the message names the log.
     """
     script = find_rabbitmq_server()
     folder.mkdir(parents=True, exist_ok=True)
     port, epmd_port = port or free_port(), free_port()
-    management_port = free_port() if management else None
-    variables = _variables(folder, port, epmd_port, management_port, environment)
+    management_port = (management_port or free_port()) if management else None
+    _configure(folder, port, management_port, login, config, plugins)
+    variables = _variables(folder, port, epmd_port, environment)
     log = folder / "rabbitmq.log"
     with log.open("ab") as output:
         # In the foreground, so that it ends with us; the node would start one that stays behind.
@@ -121,31 +146,45 @@ def start_rabbitmq(
             [str(script)], env=variables, cwd=folder,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    node = RabbitMq(process, epmd, port, management_port, folder)
+    node = RabbitMq(process, epmd, port, management_port, folder, login)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             node.stop()
             raise RabbitMqUnavailableError(f"RabbitMQ ended with code {process.returncode}: see {log}")
-        if _answers(port):
+        if _answers(node):
             return node
         time.sleep(POLL_S)
     node.stop()
     raise RabbitMqUnavailableError(f"RabbitMQ did not answer on port {port} within {START_TIMEOUT_S:.0f} s: see {log}")
 
 
-def _variables(
-    folder: Path, port: int, epmd_port: int, management_port: int | None, environment: Mapping[str, str] | None
-) -> dict[str, str]:
-    config = [f"listeners.tcp.default = {HOST}:{port}", "log.console = false"]
+def _configure(
+    folder: Path, port: int, management_port: int | None, login: Login, more: str, plugins: Sequence[str]
+) -> None:
+    lines = [f"listeners.tcp.default = {HOST}:{port}"]
+    if login is not GUEST:
+        lines += [
+            f"default_user = {login.user}",
+            f"default_pass = {login.password}",
+            f"default_vhost = {login.vhost}",
+        ]
     if management_port:
-        config += [f"management.tcp.ip = {HOST}", f"management.tcp.port = {management_port}"]
-    (folder / "rabbitmq.conf").write_text("\n".join(config) + "\n")
-    (folder / "enabled_plugins").write_text("[rabbitmq_management].\n" if management_port else "[].\n")
+        lines += [f"management.tcp.ip = {HOST}", f"management.tcp.port = {management_port}"]
+    if "log.console " not in more:
+        lines.append("log.console = false")
+    conf = folder / "rabbitmq.conf"
+    conf.touch(mode=0o600)
+    conf.write_text("\n".join(lines) + f"\n{more}\n")
+    enabled = [*(["rabbitmq_management"] if management_port else []), *plugins]
+    (folder / "enabled_plugins").write_text(f"[{','.join(dict.fromkeys(enabled))}].\n")
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
         cookie.touch(mode=0o600)
         cookie.write_text(secrets.token_hex(16))
+
+
+def _variables(folder: Path, port: int, epmd_port: int, environment: Mapping[str, str] | None) -> dict[str, str]:
     inherited = os.environ if environment is None else environment
     return {
         **{name: value for name, value in inherited.items() if not name.startswith(("RABBITMQ_", "ERL_"))},
@@ -166,9 +205,10 @@ def _variables(
     }
 
 
-def _answers(port: int) -> bool:
+def _answers(node: RabbitMq) -> bool:
+    login, patience = node.login, {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
     try:
-        with amqp.Connection(f"{HOST}:{port}", connect_timeout=5, read_timeout=5, write_timeout=5):
+        with amqp.Connection(f"{HOST}:{node.port}", login.user, login.password, virtual_host=login.vhost, **patience):
             return True
     except (OSError, amqp.AMQPError):
         return False

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,11 +56,12 @@ class RedisServer:
     process: subprocess.Popen[bytes]
     port: int
     folder: Path
+    password: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:
         """The address for clients and for `TRADING_OPS_REDIS_URL`."""
-        return f"redis://{HOST}:{self.port}/0"
+        return f"redis://{f':{self.password}@' if self.password else ''}{HOST}:{self.port}/0"
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End the process by its id and wait for it; may be called twice."""
@@ -73,27 +74,43 @@ class RedisServer:
                 self.process.wait(timeout_s)
 
 
-def start_redis(folder: Path, port: int | None = None, environment: Mapping[str, str] | None = None) -> RedisServer:
-    """Start a `redis-server` that keeps nothing on disk, and return it once it answers a PING.
+def start_redis(
+    folder: Path,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    config: str | None = None,
+    password: str = "",
+) -> RedisServer:
+    """Start a `redis-server` and return it once it answers a PING. Without a configuration it keeps nothing on disk.
 
     :param folder: its working folder, gets `redis.log`; made when missing.
     :param port: TCP port on 127.0.0.1; a free one when omitted.
     :param environment: environment variables of the process; the caller's when omitted.
+    :param config: the text of its `redis.conf`.
+    :param password: what `config` requires.
     :raises RedisUnavailableError: when none is found or it does not answer in 20 s.
     """
     server = find_redis_server()
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "redis.log"
+    if config is None:
+        first = ["--save", ""]
+    else:
+        file = folder / "redis.conf"
+        file.touch(mode=0o600)
+        file.write_text(config)
+        first = [str(file)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(server), "--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)],
+            [str(server), *first, "--port", str(port), "--bind", HOST, "--dir", str(folder)],
             env=None if environment is None else dict(environment),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    running = RedisServer(process, port, folder)
+    running = RedisServer(process, port, folder, password)
     deadline = time.monotonic() + START_TIMEOUT_S
-    with Redis(host=HOST, port=port, socket_timeout=1.0) as redis:
+    with Redis(host=HOST, port=port, password=password or None, socket_timeout=1.0) as redis:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise RedisUnavailableError(f"redis-server ended with code {process.returncode}: see {log}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from io import StringIO
-from typing import Any
 
-import pymongo
 import pytest
 from dotenv import dotenv_values
 
 from ops.deployment_env import TO_FILL_IN, completed
 from ops.mongo_setup import MongoPlan
-from sandbox.mongod import start_mongod
+from sandbox.mongod import create_root, start_mongod
 from tests.dags.conftest import dag_bag
 from tests.ops.conftest import ask_airflow
 
@@ -34,10 +32,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoPlan]:
     keyfile = folder / "keyfile"
     keyfile.write_text(secrets.token_hex(32))
     keyfile.chmod(0o400)
-    first = start_mongod(folder)
-    with pymongo.MongoClient[dict[str, Any]](first.uri) as client:
-        client.admin.command("createUser", "root", pwd="rootword", roles=["root"])
-    first.stop()
-    server = start_mongod(folder, first.port, arguments=("--replSet", "trading_ops", "--keyFile", str(keyfile)))
+    create_root(folder, "root", "rootword")
+    server = start_mongod(folder, arguments=("--replSet", "trading_ops", "--keyFile", str(keyfile)))
     yield MongoPlan(f"127.0.0.1:{server.port}", "trading_ops", "root", "rootword", "trading_ops", "word", "trading_ops")
     server.stop()

@@ -15,10 +15,10 @@ import pytest
 from pydantic import SecretStr
 
 from include.settings import Settings
+from ops import compose
 from ops.deployment_env import SECRETS, TO_FILL_IN
 from ops.env_example import DISTRIBUTED, OTHERS, variable_of
 from ops.run_dir import REPOSITORY
-from ops import compose
 
 BOTH = [compose.BASE, compose.CLUSTER]
 SERVICES = compose.services()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.run_dir import REPOSITORY
 from ops import compose
+from ops.run_dir import REPOSITORY
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 RULES = [

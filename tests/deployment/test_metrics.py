@@ -31,10 +31,10 @@ from include.ml.champions import ChampionPointers, Move
 from include.settings import Settings
 from include.store.collections import AUDIT_LOG, DEAD_LETTERS, GPT4_COSTS, HEALTH_REPORTS, MODEL_SCORES, OUTBOX
 from include.trading.kill_switch import Order, note_engine, set_state
+from ops import compose
 from ops.metrics_exporter import Source, server
 from ops.run_dir import REPOSITORY
 from sandbox.mongod import Mongod, free_port
-from ops import compose
 from tests.ops.conftest import eventually
 
 Db = Database[dict[str, Any]]

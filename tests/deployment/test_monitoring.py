@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ops import compose
 from ops.dashboards import DASHBOARDS, FOLDER, render
 from ops.run_dir import REPOSITORY
-from ops import compose
 
 CONFIG = REPOSITORY / "config"
 RULES = sorted((CONFIG / "prometheus" / "rules").glob("*.yml"))

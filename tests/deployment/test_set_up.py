@@ -13,11 +13,11 @@ from pymongo.errors import OperationFailure
 from include.errors import ConfigurationError
 from include.settings import Settings
 from include.store.collections import CHAMPIONS, INDEXES, LEASES
+from ops import compose
 from ops.broker_setup import BrokerSetupError, import_definitions
 from ops.distributed_setup import airflow_plan, connections_of, distributed_pools, mongo_plan
 from ops.mongo_setup import MongoPlan, set_up_mongo
 from sandbox.mongod import free_port
-from ops import compose
 
 
 def login(plan: MongoPlan, password: str) -> pymongo.MongoClient[dict[str, Any]]:

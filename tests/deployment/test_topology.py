@@ -11,9 +11,9 @@ import pytest
 from dags.wiring.defaults import CPU_POOL, GPU_POOL, PRIORITY, Queue
 from include.errors import ConfigurationError
 from include.settings import Settings
+from ops import compose
 from ops.distributed_setup import check_bounds, consumer_timeout_s, distributed_pools
 from ops.run_dir import REPOSITORY
-from ops import compose
 
 WORKERS = {
     "worker-ml": {"ml_training"},
