@@ -5,6 +5,7 @@
 #   PYTHON             the interpreter to use (default: python3.12 or python3.11 on the PATH)
 #   VENV               the folder (default: .venv in the repository)
 #   RABBITMQ_SCRIPTS   where RabbitMQ's own scripts are (default: where Debian has them)
+#   POSTGRES_VERSIONS  where the PostgreSQL servers are (default: where Debian has them)
 #   POLICY_RC_D        what Debian's packages ask before they start a service (default: /usr/sbin/policy-rc.d)
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,6 +13,7 @@ VENV=${VENV:-.venv}
 LOCK=requirements-dev.lock
 STAMP=$VENV/.installed
 RABBITMQ_SCRIPTS=${RABBITMQ_SCRIPTS:-/usr/lib/rabbitmq/bin}
+POSTGRES_VERSIONS=${POSTGRES_VERSIONS:-/usr/lib/postgresql}
 POLICY_RC_D=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 
 say() { echo "bootstrap: $*" >&2; }
@@ -82,6 +84,14 @@ install_packages() {
 
 has_rabbitmq() { [ -x "$RABBITMQ_SCRIPTS/rabbitmq-server" ] || command -v rabbitmq-server >/dev/null 2>&1; }
 
+has_postgres() {
+    command -v postgres >/dev/null 2>&1 && return
+    for server in "$POSTGRES_VERSIONS"/*/bin/postgres; do
+        if [ -x "$server" ]; then return; fi
+    done
+    return 1
+}
+
 # Install a package without letting its service start, now or at the next boot.
 install_without_service() {
     policy=
@@ -107,10 +117,11 @@ need() {
     "$1" || say "missing for the tests: $3 (Debian, Ubuntu: apt-get install $2; its service need not run)"
 }
 
-# The tests of the health check and of the broker's failures start a RabbitMQ node of their own; the alerts' rules and
-# routes are checked by Prometheus's and Alertmanager's own tools.
+# The tests of the health check and of the broker's failures start a RabbitMQ node of their own, those of the distributed
+# mode a PostgreSQL; the alerts' rules and routes are checked by Prometheus's and Alertmanager's own tools.
 servers() {
     need has_rabbitmq rabbitmq-server RabbitMQ
+    need has_postgres postgresql PostgreSQL
     need has_promtool prometheus promtool
     need has_amtool prometheus-alertmanager amtool
 }

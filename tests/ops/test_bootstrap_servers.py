@@ -12,7 +12,12 @@ import pytest
 from ops.run_dir import REPOSITORY
 
 PROGRAMS = "dirname cksum cat id rm chmod touch"
-PACKAGES = {"rabbitmq-server": "RabbitMQ", "prometheus": "promtool", "prometheus-alertmanager": "amtool"}
+PACKAGES = {
+    "rabbitmq-server": "RabbitMQ",
+    "postgresql": "PostgreSQL",
+    "prometheus": "promtool",
+    "prometheus-alertmanager": "amtool",
+}
 """What is needed, in the order in which it is installed, and how it is called."""
 
 
@@ -40,7 +45,11 @@ def program(machine: Path, name: str, script: str) -> None:
 def bootstrap(machine: Path, argument: str = "servers") -> subprocess.CompletedProcess[str]:
     shell = shutil.which("sh")
     assert shell
-    places = {"RABBITMQ_SCRIPTS": str(machine / "rabbitmq"), "POLICY_RC_D": str(machine / "policy-rc.d")}
+    places = {
+        "RABBITMQ_SCRIPTS": str(machine / "rabbitmq"),
+        "POSTGRES_VERSIONS": str(machine / "postgresql"),
+        "POLICY_RC_D": str(machine / "policy-rc.d"),
+    }
     return subprocess.run(
         [shell, "ops/bootstrap.sh", argument],
         cwd=machine, env={"PATH": str(machine / "bin"), **places}, capture_output=True, text=True, check=False,
@@ -57,6 +66,7 @@ def become_root(machine: Path) -> None:
         f"PATH={os.defpath}\n"
         "case $* in\n"
         f"*rabbitmq-server) new={machine}/rabbitmq/rabbitmq-server ;;\n"
+        f"*postgresql) new={machine}/postgresql/15/bin/postgres ;;\n"
         f"*prometheus) new={machine}/bin/promtool ;;\n"
         f"*prometheus-alertmanager) new={machine}/bin/amtool ;;\n"
         "esac\n"
