@@ -7,10 +7,10 @@ LOCK_ARGS ?=
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status test critical lint lock bench venv servers
+.PHONY: help up demo down status stack stack-down test test-stack chaos load critical lint lock bench venv servers
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: venv ## Start Airflow, a MongoDB and the sandbox on this machine; prints where they are
 	@$(PYTHON_IN_VENV) -m ops.embedded up
@@ -24,8 +24,23 @@ down: venv ## End all of it and check that nothing is left
 status: venv ## Show what runs, whether it is healthy, and what has crashed
 	@$(PYTHON_IN_VENV) -m ops.embedded status
 
-test: venv servers ## Run all tests
+stack: venv servers ## Start the distributed mode as processes of this machine: what docker-compose.yaml says
+	@$(PYTHON_IN_VENV) -m ops.stack up
+
+stack-down: venv ## End the stack and delete everything that it wrote
+	@$(PYTHON_IN_VENV) -m ops.stack remove
+
+test: venv servers ## Run all tests but those of the distributed mode
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form
+	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 tests/stack $(PYTEST_ARGS)
+
+chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (2 hours)
+	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/chaos --full $(PYTEST_ARGS)
+
+load: venv servers ## Load the stack: 1,000 runs, a flood, two hours of mixed work; prints figures (3 hours)
+	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/load --full $(PYTEST_ARGS)
 
 critical: venv servers ## Run the smoke tests only (under 3 minutes)
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)

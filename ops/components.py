@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +16,7 @@ from ops.client import AirflowClient
 from ops.environment import ADMIN_NAME, Environment
 from ops.files import last_lines, read_json, write_json
 from ops.processes import listens, spawn
-from ops.run_dir import REPOSITORY
+from ops.run_dir import REPOSITORY, RunDir
 from ops.sizing import sized_pools
 from ops.supervisor import Component, StartError
 from sandbox.mongod import start_mongod
@@ -39,20 +40,30 @@ HEALTH_NAMES = {
 }
 
 
+def sandbox_component(
+    run_dir: RunDir, sandbox_ports: Mapping[str, int], variables: Mapping[str, str], *, spec_endpoints: bool = False
+) -> Component:
+    """Return the stand-ins as one component; it is ready when it has written down where they are."""
+    run_dir.sandbox_file.unlink(missing_ok=True)
+    listed = ",".join(f"{name}={port}" for name, port in sandbox_ports.items())
+    command = [
+        sys.executable, "-m", "sandbox.launcher", "--folder", str(run_dir.sandbox),
+        "--urls-file", str(run_dir.sandbox_file), "--ports", listed,
+        *(["--spec-endpoints"] if spec_endpoints else []),
+    ]  # fmt: skip
+    log = run_dir.log("sandbox")
+    return Component(
+        "sandbox", partial(spawn, command, variables, log), log, ready=run_dir.sandbox_file.exists, grace_s=15.0
+    )
+
+
 def services(environment: Environment) -> list[Component]:
     """Return what Airflow and its DAGs talk to: the sandbox and the mongod, unless the caller has others."""
     run_dir = environment.run_dir
     components = []
     if environment.uses_sandbox:
-        run_dir.sandbox_file.unlink(missing_ok=True)
-        sandbox_ports = ",".join(f"{name}={environment.ports[name]}" for name in ports.SANDBOX)
-        command = [
-            sys.executable, "-m", "sandbox.launcher", "--folder", str(run_dir.sandbox),
-            "--urls-file", str(run_dir.sandbox_file), "--ports", sandbox_ports,
-        ]  # fmt: skip
-        log = run_dir.log("sandbox")
-        start = partial(spawn, command, environment.for_strangers("sandbox"), log)
-        components.append(Component("sandbox", start, log, ready=run_dir.sandbox_file.exists, grace_s=15.0))
+        sandbox_ports = {name: environment.ports[name] for name in ports.SANDBOX}
+        components.append(sandbox_component(run_dir, sandbox_ports, environment.for_strangers("sandbox")))
     if environment.starts_mongod:
         components.append(
             Component("mongod", partial(_mongod, environment), run_dir.mongo / "mongod.log", grace_s=30.0)

@@ -20,7 +20,12 @@ class RunDir:
     @classmethod
     def from_environment(cls) -> RunDir:
         """Return the folder that `TRADING_OPS_RUN_DIR` names, by default `.run` in the repository."""
-        return cls(Path(os.environ.get(RUN_DIR_VARIABLE) or DEFAULT).resolve())
+        return cls.at(os.environ.get(RUN_DIR_VARIABLE) or DEFAULT)
+
+    @classmethod
+    def at(cls, path: str | Path) -> RunDir:
+        """Return the folder at a path."""
+        return cls(Path(path).resolve())
 
     @property
     def is_default(self) -> bool:

@@ -21,6 +21,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 START_TIMEOUT_S = 60.0
+CACHE_OPTION = "--wiredTigerCacheSizeGB"
 
 
 class MongodUnavailableError(RuntimeError):
@@ -105,7 +106,7 @@ def start_mongod(
             "--bind_ip", "127.0.0.1",
             "--logpath", str(log),
             "--logappend",
-            "--wiredTigerCacheSizeGB", "0.5",
+            *(() if CACHE_OPTION in arguments else (CACHE_OPTION, "0.5")),
             "--nounixsocket",
             *arguments,
         ],
