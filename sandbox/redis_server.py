@@ -104,7 +104,11 @@ def start_redis(
         first = [str(file)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(server), *first, "--port", str(port), "--bind", HOST, "--dir", str(folder)],
+            [
+                str(server), *first, "--port", str(port), "--bind", HOST, "--dir", str(folder),
+                # A title of its own would be written over the variables that it is recognised by.
+                "--set-proc-title", "no",
+            ],
             env=None if environment is None else dict(environment),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip

@@ -25,6 +25,9 @@ LONG = (*SHARED, "tests/ml/test_honesty.py", "tests/health", "tests/ml")
 
 pytest_plugins = ["tests.fixtures_sandbox"]
 
+collect_ignore = [] if os.environ.get("STACK_TESTS") else ["stack"]
+"""The distributed mode's tests take a machine for themselves: `make test-stack` asks for them."""
+
 
 class ByFile(LoadFileScheduling):
     """Gives each file to one process when the tests run in parallel; files that share an Airflow stay together."""

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
@@ -54,8 +54,8 @@ class Twin:
 
     run_dir: RunDir
     ports: dict[str, int]
-    secrets: dict[str, str]
-    caller: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
+    caller: dict[str, str] = field(repr=False)
 
     @classmethod
     def describe(cls, run_dir: RunDir, *, running: bool = False) -> tuple[Twin, list[str]]:
