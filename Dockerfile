@@ -7,6 +7,10 @@
 # Airflow's own image gives the operating system, the user (airflow, 50000) and the entrypoint. Its Python packages are not
 # used: those of the lock stand in an environment of their own, exactly as they were tested, and nothing beside them.
 ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
+# The server of docker-compose.yaml: its own pg_dump and pg_restore make the backups.
+ARG POSTGRES_IMAGE=postgres:16.6
+
+FROM ${POSTGRES_IMAGE} AS postgres
 
 FROM ${AIRFLOW_IMAGE} AS packages
 ARG LOCK=requirements.lock
@@ -29,6 +33,9 @@ LABEL org.opencontainers.image.title="trading-ops" \
 
 USER 0:0
 COPY --from=packages /opt/trading-ops/venv /opt/trading-ops/venv
+# Debian's own (15) are older than the server and refuse it; the newest, which Airflow's image brings along, write dumps
+# that the server cannot take back. The libraries that they are linked against are those of Airflow's image.
+COPY --from=postgres /usr/lib/postgresql/16/bin/pg_dump /usr/lib/postgresql/16/bin/pg_restore /opt/trading-ops/postgres/
 # Owned by root and read-only for everybody: the code of a running container never changes.
 COPY --chmod=0555 airflow.cfg .airflowignore LICENSE /opt/trading-ops/bundle/
 COPY --chmod=0555 config /opt/trading-ops/bundle/config
@@ -39,9 +46,10 @@ COPY --chmod=0555 dags /opt/trading-ops/bundle/dags
 # Compiled now, because nobody may write there later; and the folders that volumes are mounted on, so that a new
 # volume belongs to the user who writes to it.
 RUN /opt/trading-ops/venv/bin/python -m compileall -q /opt/trading-ops/bundle \
+    && /opt/trading-ops/postgres/pg_dump --version && /opt/trading-ops/postgres/pg_restore --version \
     && install -d -o airflow -g root -m 0770 /var/lib/trading-ops /opt/airflow/logs /backups
 
-ENV PATH=/opt/trading-ops/venv/bin:$PATH \
+ENV PATH=/opt/trading-ops/venv/bin:/opt/trading-ops/postgres:$PATH \
     PIP_USER=false \
     PYTHONPATH=/opt/trading-ops/bundle \
     PYTHONUNBUFFERED=1 \

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,10 +21,12 @@ from pymongo.errors import DuplicateKeyError
 
 from include.ml.model_files import ModelFileStore
 from include.store.collections import CANDLES, INDEXES, MODELS
-from ops.backup import DATABASE, SEALED, create
+from ops.backup import AIRFLOW, DATABASE, SEALED, create
 from ops.key_backup import KeyBackupError, open_sealed, seal
 from ops.mongo_backup import MANIFEST, BackupError, dump, restore, verify
 from ops.mongo_setup import MongoPlan, set_up_mongo
+from ops.postgres_backup import VARIABLE
+from ops.run_dir import REPOSITORY
 from sandbox.mongod import Mongod
 
 Db = Database[dict[str, Any]]
@@ -92,8 +96,9 @@ def test_the_drill_everything_is_lost_and_comes_back(
 ) -> None:
     digest = fill(source, keys["TRADING_OPS_MODEL_ENCRYPTION_KEY"], tmp_path / "cache")
     before, indexed = contents(source), indexes(source)
-    backup = create(source, tmp_path / "backups", NOW)
+    backup = create(source, tmp_path / "backups", NOW, airflow=None)
     assert backup.name == "20260314T120000Z"
+    assert not (backup / AIRFLOW).exists()
     assert verify(backup / DATABASE).one_moment
     for name in source.list_collection_names():
         source.drop_collection(name)
@@ -187,6 +192,31 @@ def test_a_backup_never_overwrites_another(db: Db, tmp_path: Path) -> None:
         dump(db, tmp_path / "b")
 
 
+@pytest.mark.parametrize("airflow", [{VARIABLE: "sqlite:////nowhere/airflow.db"}, {}], ids=["SQLite", "not named"])
+def test_a_database_of_airflow_that_is_not_postgresql_is_left_out_which_is_said(
+    mongod: Mongod, keys: dict[str, str], tmp_path: Path, airflow: dict[str, str]
+) -> None:
+    settings = {
+        "AIRFLOW_CONN_MONGO_DEFAULT": mongod.uri.replace("mongodb:", "mongo:"),
+        "TRADING_OPS_MONGO_DATABASE": "without_airflow",
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+    }
+
+    def said(action: str, folder: Path) -> str:
+        answer = subprocess.run(
+            [sys.executable, "-m", "ops.backup", action, str(folder)],
+            cwd=REPOSITORY, env={**os.environ, **settings, **airflow}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    assert f"left out: {VARIABLE} names no PostgreSQL" in said("create", tmp_path / "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    assert sorted(path.name for path in backup.iterdir()) == [SEALED, DATABASE]
+    assert "Airflow's own database is not in this backup" in said("verify", backup)
+    assert "Airflow's own database is not in this backup" in said("restore", backup)
+
+
 # --- keys
 
 
@@ -196,7 +226,7 @@ def test_without_keys_or_passphrase_no_backup_is_made(
 ) -> None:
     monkeypatch.delenv(missing)
     with pytest.raises(KeyBackupError, match=missing):
-        create(db, tmp_path / "backups", NOW)
+        create(db, tmp_path / "backups", NOW, airflow=None)
     assert not (tmp_path / "backups").exists()
 
 

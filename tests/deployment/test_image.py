@@ -120,6 +120,14 @@ def test_the_image_is_airflows_of_the_locked_version_and_runs_as_nobody_special(
     assert not re.search(r"PASSWORD|SECRET|_KEY", DOCKERFILE)
 
 
+def test_the_backups_programs_are_those_of_the_very_server() -> None:
+    server = compose.services()["postgres"]["image"]
+    assert f"ARG POSTGRES_IMAGE={server}\n" in DOCKERFILE
+    folder = f"/usr/lib/postgresql/{server.partition(':')[2].partition('.')[0]}/bin"
+    assert f"COPY --from=postgres {folder}/pg_dump {folder}/pg_restore /opt/trading-ops/postgres/\n" in DOCKERFILE
+    assert "ENV PATH=/opt/trading-ops/venv/bin:/opt/trading-ops/postgres:$PATH" in DOCKERFILE
+
+
 def test_the_gpu_image_differs_in_its_lock_alone() -> None:
     build = compose.services()["worker-gpu"]["build"]
     assert build == {"context": ".", "args": {"LOCK": "requirements-gpu.lock"}}

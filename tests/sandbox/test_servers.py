@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from redis import Redis
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from ops.processes import COMPONENT_VARIABLE, marked, owned
 from sandbox import postgres, rabbitmq, redis_server
@@ -112,7 +113,7 @@ def test_postgresql_listens_on_loopback_only_is_durable_and_not_roots(database: 
         "fsync": "on", "max_connections": "200", "server_encoding": "UTF8", "password_encryption": "scram-sha-256",
     }.items():  # fmt: skip
         assert query(database, f"SHOW {setting}") == [value], setting
-    with create_engine(database.url).connect() as session:
+    with create_engine(database.url, poolclass=NullPool).connect() as session:
         assert list(session.execute(text("SELECT current_database(), current_user"))) == [("airflow", "airflow")]
 
 
