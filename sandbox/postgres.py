@@ -33,6 +33,10 @@ KILL_TIMEOUT_S = 10.0
 PACKAGED = Path("/usr/lib/postgresql")
 PROGRAMS = ("postgres", "initdb", "pg_dump", "pg_restore")
 ACCOUNT = "postgres"
+STILL_IN_USE = "is still in use"
+"""What a start says while processes of a server that was killed still work; it is repeated then."""
+TAIL = 500
+"""Characters of the log that may hold it: a line, a hint and the line before."""
 MISSING = "no PostgreSQL: install it (Debian, Ubuntu: apt-get install postgresql; its system service is not needed)"
 
 
@@ -142,35 +146,40 @@ def start_postgres(
         given["stdout"] = output
         if not data.exists():
             _make_data(programs / "initdb", data, account, given, user, password)
-        with _reachable(data) as (path, descriptor):
-            process = subprocess.Popen(
-                [
-                    str(programs / "postgres"),
-                    "-D", path,
-                    "-c", f"listen_addresses={HOST}",
-                    "-c", f"port={port}",
-                    "-c", "unix_socket_directories=",
-                    "-c", "max_connections=200",
-                ],
-                pass_fds=(descriptor,), start_new_session=True, **given,
-            )  # fmt: skip
-    server = Postgres(process, port, folder, user, password, database)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise PostgresUnavailableError(f"postgres ended with code {process.returncode}: see {log}")
-        try:
-            _ensure_database(server)
-            return server
-        except psycopg.OperationalError as error:
-            if "authentication failed" in str(error):
-                server.stop()
-                raise PostgresUnavailableError(
-                    f"{data} was made with another password or user than {user}: give those, or delete the folder"
-                ) from None
-            time.sleep(POLL_S)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        server = Postgres(_spawn(programs / "postgres", data, port, given), port, folder, user, password, database)
+        while time.monotonic() < deadline:
+            if server.process.poll() is not None:
+                if STILL_IN_USE not in log.read_text(errors="replace")[-TAIL:]:
+                    raise PostgresUnavailableError(f"postgres ended with code {server.process.returncode}: see {log}")
+                server.process = _spawn(programs / "postgres", data, port, given)
+            try:
+                _ensure_database(server)
+                return server
+            except psycopg.OperationalError as error:
+                if "authentication failed" in str(error):
+                    server.stop()
+                    raise PostgresUnavailableError(
+                        f"{data} was made with another password or user than {user}: give those, or delete the folder"
+                    ) from None
+                time.sleep(POLL_S)
     server.stop()
     raise PostgresUnavailableError(f"postgres did not answer on port {port} within {START_TIMEOUT_S:.0f} s: see {log}")
+
+
+def _spawn(postgres: Path, data: Path, port: int, given: dict[str, Any]) -> subprocess.Popen[bytes]:
+    with _reachable(data) as (path, descriptor):
+        return subprocess.Popen(
+            [
+                str(postgres),
+                "-D", path,
+                "-c", f"listen_addresses={HOST}",
+                "-c", f"port={port}",
+                "-c", "unix_socket_directories=",
+                "-c", "max_connections=200",
+            ],
+            pass_fds=(descriptor,), start_new_session=True, **given,
+        )  # fmt: skip
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,26 @@ def test_postgresql_starts_again_on_the_same_data(database: Postgres, closed: Pa
     again = start_postgres(closed, database.port, password=PASSWORD)
     try:
         assert query(again, "SELECT answer FROM kept") == [42]
+    finally:
+        again.stop()
+
+
+def test_postgresql_waits_with_its_start_for_what_a_killed_one_has_left_at_work(
+    database: Postgres, closed: Path
+) -> None:
+    with login(database) as held, ThreadPoolExecutor() as pool:
+        busy = psutil.Process(held.info.backend_pid)
+        busy.suspend()
+        database.process.kill()
+        database.process.wait(10)
+        starting = pool.submit(start_postgres, closed, database.port, password=PASSWORD)
+        try:
+            eventually(lambda: "still in use" in (closed / "postgres.log").read_text())
+        finally:
+            busy.kill()
+        again = starting.result(30)
+    try:
+        assert query(again, "SELECT 1") == [1]
     finally:
         again.stop()
 
