@@ -196,10 +196,14 @@ def test_the_drill(deployment: Deployment, mongod: Mongod, tmp_path: Path) -> No
         with pytest.raises(InvalidToken):
             Fernet(Fernet.generate_key()).decrypt(ask(elsewhere.url, SECRETS)[0][1].encode())
 
-        # Airflow works there, with that key.
+        # Airflow works there with that key; set up once more, it has the passwords and addresses of its new place.
         code = 'from airflow.models import Variable; print("says", Variable.get("note"))'
         answer = deployment.run("airflow-init", "-c", code, **there, **keys)
         assert "says a secret note" in answer.stdout, answer.stderr
+        deployment.set_up(**{VARIABLE: elsewhere.url, **keys}, TRADING_OPS_ADMIN_PASSWORD="of the new place")
+        assert {question: ask(elsewhere.url, question) for question in (*made, RUNS)} == made | {RUNS: kept[RUNS]}
+        ((_, hashed, _),) = ask(elsewhere.url, USERS)
+        assert check_password_hash(hashed, "of the new place")
     finally:
         elsewhere.stop()
         with pymongo.MongoClient[dict[str, Any]](mongod.uri) as client:
