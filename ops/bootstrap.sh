@@ -108,6 +108,7 @@ install_without_service() {
 }
 
 has_promtool() { command -v promtool >/dev/null 2>&1; }
+has_chromium() { command -v chromium >/dev/null 2>&1; }
 has_amtool() { command -v amtool >/dev/null 2>&1; }
 
 # need TEST PACKAGE NAME: install the package where the test says that it is missing.
@@ -118,12 +119,14 @@ need() {
 }
 
 # The tests of the health check and of the broker's failures start a RabbitMQ node of their own, those of the distributed
-# mode a PostgreSQL; the alerts' rules and routes are checked by Prometheus's and Alertmanager's own tools.
+# mode a PostgreSQL, and a browser for the UI; the alerts' rules and routes are checked by Prometheus's and Alertmanager's
+# own tools.
 servers() {
     need has_rabbitmq rabbitmq-server RabbitMQ
     need has_postgres postgresql PostgreSQL
     need has_promtool prometheus promtool
     need has_amtool prometheus-alertmanager amtool
+    need has_chromium chromium Chromium
 }
 
 venv() {

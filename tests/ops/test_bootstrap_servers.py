@@ -17,6 +17,7 @@ PACKAGES = {
     "postgresql": "PostgreSQL",
     "prometheus": "promtool",
     "prometheus-alertmanager": "amtool",
+    "chromium": "Chromium",
 }
 """What is needed, in the order in which it is installed, and how it is called."""
 
@@ -69,6 +70,7 @@ def become_root(machine: Path) -> None:
         f"*postgresql) new={machine}/postgresql/15/bin/postgres ;;\n"
         f"*prometheus) new={machine}/bin/promtool ;;\n"
         f"*prometheus-alertmanager) new={machine}/bin/amtool ;;\n"
+        f"*chromium) new={machine}/bin/chromium ;;\n"
         "esac\n"
         "mkdir -p ${new%/*}; touch $new; chmod 755 $new",
     )
