@@ -1,0 +1,66 @@
+"""While RabbitMQ is away and work waits for it: the watchmen do theirs in time and are heard; the rest comes later."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import pytest
+
+from include.store.collections import HEALTH_STATE, KILL_SWITCH, KILL_SWITCH_HISTORY, OUTBOX, RISK_STATE
+from tests.stack.chaos import work
+from tests.stack.figures import note
+from tests.stack.stack import Run, Stack, eventually
+from tests.watch.test_risk_run import losing_trades
+
+WAITING = 20
+WITHIN_S = 15.0
+HEALTH, WATCHDOG, EMERGENCY = "system_health_check", "strategy_watchdog", "emergency_strategy_disable"
+
+
+def took_s(stack: Stack, run: Run, since: float) -> float:
+    """Return the seconds from a moment to the run's end, as Airflow has it."""
+    return datetime.fromisoformat(stack.client.run(*run)["end_date"]).timestamp() - since
+
+
+def slack(stack: Stack) -> str:
+    return "\n".join(str(message["payload"]) for message in stack.control.messages("slack"))
+
+
+@pytest.mark.timeout(1200)
+def test_the_watchmen_work_and_what_waits_is_done_after_the_return(stack: Stack) -> None:
+    for name in (HEALTH_STATE, KILL_SWITCH, KILL_SWITCH_HISTORY, OUTBOX, RISK_STATE):
+        stack.db[name].delete_many({})
+    stack.control.reset("sinks")
+    stack.control.scenario("none", trades=losing_trades(12, "RSI Strategy"))
+    stack.stop("rabbitmq")
+    try:
+        waiting = work.backtests(stack, WAITING)
+
+        def in_the_way() -> bool:
+            states = [task["state"] for run in waiting for task in stack.client.task_instances(*run)]
+            return states.count("queued") >= 8  # all that the pool lets through
+
+        eventually(in_the_way, 120.0, "8 tasks that cannot be sent")
+        since = time.time()
+        watchmen = {
+            HEALTH: stack.start(HEALTH),
+            WATCHDOG: stack.start(WATCHDOG),
+            EMERGENCY: stack.start(EMERGENCY, {"strategy_name": "macd", "reason": "Win rate: 12 %"}),
+        }
+        states = stack.finish_all(watchmen.values(), 120.0)
+        for name, run in watchmen.items():
+            note(f"RabbitMQ away, {WAITING} runs waiting: {name} (trigger to end)", took_s(stack, run, since), WITHIN_S)
+        late = stack.start(work.BACKTEST, stack.client.run(*waiting[0])["conf"])
+        assert set(states.values()) == {"success"}
+        for word in ("RabbitMQ", "macd disabled", "rsi disabled"):
+            eventually(lambda word=word: word in slack(stack), 30.0, f"{word} on Slack")
+        assert not {stack.state(run) for run in waiting} & {"success", "failed"}, "nothing could be sent meanwhile"
+        slowest = max(took_s(stack, run, since) for run in watchmen.values())
+    finally:
+        stack.let_start("rabbitmq")
+    counted = work.count(stack, [*waiting, late])
+    note(f"RabbitMQ back: {WAITING} runs that waited, and one triggered meanwhile", counted, "0 lost, 0 doubled")
+    assert counted.lost == []
+    assert counted.doubled == []
+    assert slowest <= WITHIN_S
