@@ -45,6 +45,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         if self.processes > 1:
+            _allow_children()
             self._pool = ProcessPoolExecutor(
                 self.processes,
                 mp_context=multiprocessing.get_context("fork"),
@@ -88,6 +89,13 @@ class Workers:
                 "A process that evaluated variations was killed (out of memory?); what is finished is kept. Trying "
                 "again continues there; fewer processes need less memory"
             ) from error
+
+
+def _allow_children() -> None:
+    """Let this process start others, although Celery says of its own that they may not: theirs would be left alone."""
+    process = multiprocessing.current_process()
+    if process.daemon:
+        process.daemon = False  # ours never outlive it: see `_begin`
 
 
 def _begin(evaluator: Evaluator, parent: int) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
+import billiard
 import psutil
 import pytest
 
@@ -73,3 +74,19 @@ def test_leaving_ends_the_children_also_in_the_middle_of_their_work(fails: bool)
             next(workers.evaluate(SEGMENT, JOBS * 100))
             raise ZeroDivisionError
     assert not any(child.is_running() for child in children)
+
+
+def test_a_celery_worker_s_process_may_have_children_too() -> None:
+    """Celery starts its processes as daemons, which may have no children."""
+    context = billiard.get_context("fork")
+    found = context.SimpleQueue()
+
+    def optimise() -> None:
+        with Workers(evaluator(), 2) as workers:
+            found.put(sum(len(batch) for batch in workers.evaluate(SEGMENT, JOBS)))
+
+    worker = context.Process(target=optimise, daemon=True)
+    worker.start()
+    worker.join(DEADLINE_S)
+    assert worker.exitcode == 0
+    assert found.get() == len(JOBS)
