@@ -1,4 +1,4 @@
-"""While RabbitMQ is away and work waits for it: the watchmen do theirs in time and are heard; the rest comes later."""
+"""While RabbitMQ or Redis is away and work waits: the watchmen do theirs in time and are heard; the rest comes later."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def slack(stack: Stack) -> str:
 
 
 @pytest.mark.timeout(1200)
-def test_the_watchmen_work_and_what_waits_is_done_after_the_return(stack: Stack) -> None:
+@pytest.mark.parametrize(("server", "shown"), [("rabbitmq", "RabbitMQ"), ("redis", "Redis")])
+def test_the_watchmen_work_and_what_waits_is_done_after_the_return(stack: Stack, server: str, shown: str) -> None:
     for name in (HEALTH_STATE, KILL_SWITCH, KILL_SWITCH_HISTORY, OUTBOX, RISK_STATE):
         stack.db[name].delete_many({})
     stack.control.reset("sinks")
     stack.control.scenario("none", trades=losing_trades(12, "RSI Strategy"))
-    stack.stop("rabbitmq")
+    stack.stop(server)
     try:
         waiting = work.backtests(stack, WAITING)
 
@@ -50,17 +51,17 @@ def test_the_watchmen_work_and_what_waits_is_done_after_the_return(stack: Stack)
         }
         states = stack.finish_all(watchmen.values(), 120.0)
         for name, run in watchmen.items():
-            note(f"RabbitMQ away, {WAITING} runs waiting: {name} (trigger to end)", took_s(stack, run, since), WITHIN_S)
+            note(f"{shown} away, {WAITING} runs waiting: {name} (trigger to end)", took_s(stack, run, since), WITHIN_S)
         late = stack.start(work.BACKTEST, stack.client.run(*waiting[0])["conf"])
         assert set(states.values()) == {"success"}
-        for word in ("RabbitMQ", "macd disabled", "rsi disabled"):
+        for word in (shown, "macd disabled", "rsi disabled"):
             eventually(lambda word=word: word in slack(stack), 30.0, f"{word} on Slack")
         assert not {stack.state(run) for run in waiting} & {"success", "failed"}, "nothing could be sent meanwhile"
         slowest = max(took_s(stack, run, since) for run in watchmen.values())
     finally:
-        stack.let_start("rabbitmq")
+        stack.let_start(server)
     counted = work.count(stack, [*waiting, late])
-    note(f"RabbitMQ back: {WAITING} runs that waited, and one triggered meanwhile", counted, "0 lost, 0 doubled")
+    note(f"{shown} back: {WAITING} runs that waited, and one triggered meanwhile", counted, "0 lost, 0 doubled")
     assert counted.lost == []
     assert counted.doubled == []
     assert slowest <= WITHIN_S

@@ -1,0 +1,77 @@
+"""The CeleryExecutor of the distributed mode, for a scheduler that goes on while RabbitMQ or Redis is away.
+
+The scheduler's loop starts the watchmen, too, which must work just then. Airflow's own executor stops that loop in two
+ways (3.3.2, provider 3.26):
+
+- It tries to send every waiting task, one after the other, and each attempt takes `[celery] operation_timeout` while
+  the broker is away: 8 tasks, 8 seconds, in every round of the loop. Here a round ends with the first such attempt.
+- It asks the result backend for the states of what it has sent, and an error there ends the scheduler; the one that is
+  started in its place asks again when it adopts tasks, and ends, too. Here the states are asked for again later: they
+  are a second source only, a task tells the API server itself how it ended.
+
+`AIRFLOW__CORE__EXECUTOR=dags.wiring.patient_executor.PatientCeleryExecutor,LocalExecutor`
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+from airflow.providers.celery.executors.celery_executor_utils import ExceptionWithTraceback
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+
+ASK_AGAIN_AFTER_S = 5.0
+"""Pause before a result backend that did not answer is asked again: one that hangs takes its time-out every time."""
+
+AWAY = (RedisError, OperationalError, OSError)
+
+
+class PatientCeleryExecutor(CeleryExecutor):
+    """Sends through Celery, and lets the scheduler's loop go on while that is not possible."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ask_again_at = 0.0
+
+    def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> list[Any]:
+        """Send until the first attempt that times out; what is left stays queued for the scheduler's next round."""
+        outcomes = []
+        for workload in workload_tuples_to_send:
+            (outcome,) = super()._send_workloads_to_celery([workload])
+            outcomes.append(outcome)
+            if isinstance(outcome[2], ExceptionWithTraceback) and isinstance(outcome[2].exception, AirflowTaskTimeout):
+                break
+        return outcomes
+
+    def sync(self) -> None:
+        """Ask for the states of what was sent; ask again later when nobody answers."""
+        if time.monotonic() < self._ask_again_at:
+            return
+        try:
+            super().sync()
+        except AWAY as error:
+            self.log.warning("Celery's result backend does not answer, asking again in a moment: %s", error)
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_AFTER_S
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Take over what another scheduler has sent; without asking for its state while nobody answers."""
+        try:
+            return super().try_adopt_task_instances(tis)
+        except AWAY as error:
+            self.log.warning("Celery's result backend does not answer, adopting without states: %s", error)
+        unknown = []
+        for ti in tis:
+            if ti.external_executor_id is None:  # sent by nobody: the scheduler starts it anew
+                unknown.append(ti)
+                continue
+            self.workloads[ti.key] = AsyncResult(ti.external_executor_id, app=self.celery_app)
+            self.running.add(ti.key)
+        return unknown
