@@ -39,5 +39,5 @@ def predict(context: Context) -> dict[str, Any]:
         question = Question(params.symbol, params.model_type, params.horizon_hours)
         answer = predictor.predict(question, context["run_id"], seen)
     stored = {**answer, "timestamp": datetime.fromisoformat(answer["timestamp"])}
-    keep(context, PRICE_PREDICTIONS, stored)
+    keep(context, PRICE_PREDICTIONS, stored, db)
     return answer

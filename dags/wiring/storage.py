@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from include.store.durable import Kept
 
 
-def keep(context: Mapping[str, Any], collection: str, document: Mapping[str, Any]) -> Kept:
+def keep(
+    context: Mapping[str, Any],
+    collection: str,
+    document: Mapping[str, Any],
+    db: Database[dict[str, Any]] | None = None,
+) -> Kept:
     """Keep the running task's result as the document of its run (`_id` = run id), fenced by its try number.
 
     It returns as soon as the document is safe: `stored` in MongoDB, or `spooled` while MongoDB is away; the DAG
     `replay_pending` stores it then, once.
 
+    :param db: a connection that the task has already; without it a new one is made.
     :raises include.errors.FencedError: when a newer try has written already.
     :raises include.errors.BadInputError: for a value that cannot be stored; the message names its path.
     :raises include.errors.TransientError: when the spool cannot keep it either (full or read-only).
@@ -29,7 +35,8 @@ def keep(context: Mapping[str, Any], collection: str, document: Mapping[str, Any
     # No `database()`: making the indexes needs MongoDB, and a result must be kept without it.
     run_id = str(context["run_id"])
     try_number = int(context["ti"].try_number)
-    return keep_result(usable_database(), spool_of(get_settings()), collection, run_id, document, try_number)
+    db = usable_database() if db is None else db
+    return keep_result(db, spool_of(get_settings()), collection, run_id, document, try_number)
 
 
 def stored_by_now(db: Database[dict[str, Any]]) -> Database[dict[str, Any]]:

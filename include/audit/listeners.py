@@ -145,6 +145,11 @@ def _append(row: dict[str, Any]) -> None:
 def _run_of(task: Any) -> Any:
     """Return a task instance's run, of its process or of Airflow's database; None when it is not to be had."""
     try:
+        # What the server said when the task began. The template context has it, too, but every call for that one
+        # checks all params against their schemas again.
+        said = getattr(task, "_ti_context_from_server", None)
+        if said is not None:
+            return said.dag_run
         if hasattr(task, "get_template_context") and not hasattr(task, "dag_run"):
             return task.get_template_context()["dag_run"]
         return getattr(task, "dag_run", None)

@@ -116,7 +116,13 @@ class RedisCache:
         from redis import Redis
 
         try:
-            self._redis = Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=REDIS_TIMEOUT_S,
+                socket_connect_timeout=REDIS_TIMEOUT_S,
+                # Else the client looks its own version up among all installed packages, to tell the server.
+                driver_info=None,
+            )
         except ValueError as error:
             raise ConfigurationError(
                 "TRADING_OPS_REDIS_URL is no address of a Redis: use redis://host:6379/0 or rediss://..."
