@@ -40,7 +40,7 @@ chaos: venv servers ## Kill and stop what the stack consists of, one after the o
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/chaos --full $(PYTEST_ARGS)
 
 load: venv servers ## Load the stack: 1,000 runs, a flood, two hours of mixed work; prints figures (3 hours)
-	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/load --full $(PYTEST_ARGS)
+	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/load tests/stack/soak --full $(PYTEST_ARGS)
 
 critical: venv servers ## Run the smoke tests only (under 3 minutes)
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m critical $(PYTEST_ARGS)

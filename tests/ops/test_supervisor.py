@@ -12,7 +12,7 @@ import pytest
 
 from ops.processes import marked, owned, spawn
 from ops.status import State, Status
-from ops.supervisor import Component, RestartPolicy, StartError, StopRequestedError, Supervisor
+from ops.supervisor import Component, RestartPolicy, StartError, StopRequestedError, Supervisor, hold, release
 from tests.ops.conftest import eventually
 
 pytestmark = pytest.mark.critical
@@ -160,3 +160,61 @@ def test_a_start_that_fails_while_restarting_counts_as_a_crash(run_dir: Path) ->
     assert len(starts) == 3
     assert "start failed: port taken" in good.log.read_text()
     boss.stop(State.FAILED)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_a_held_component_stays_away_until_it_is_released_and_did_not_crash(run_dir: Path, kill: bool) -> None:
+    marker = run_dir / "asked"
+    polite = (
+        "import pathlib, signal, sys, time\n"
+        f"def leave(*_): pathlib.Path({str(marker)!r}).touch(); sys.exit(0)\n"
+        f"signal.signal(signal.SIGTERM, leave)\n{SLEEP}"
+    )
+    boss = supervisor(run_dir, attempts=0)
+    boss.start([component(run_dir, "held", polite), component(run_dir, "other", SLEEP)])
+    watching = threading.Thread(target=boss.watch)
+    watching.start()
+    first = read(run_dir).components["held"]["pid"]
+    other = read(run_dir).components["other"]["pid"]
+    hold(run_dir, "held", kill=kill)
+    eventually(lambda: read(run_dir).components["held"]["held"])
+    assert owned(run_dir, "held") == []
+    assert marker.exists() is not kill
+    release(run_dir, "held")
+    eventually(lambda: len(owned(run_dir, "held")) == 1)
+    eventually(lambda: read(run_dir).components["held"]["pid"] not in (None, first))
+    boss.stop_requested.set()
+    watching.join()
+    assert read(run_dir).crashes == []
+    assert read(run_dir).components["other"]["pid"] == other
+    boss.stop()
+    assert owned(run_dir) == []
+
+
+def test_one_component_that_waits_to_be_started_again_does_not_hold_up_another(run_dir: Path) -> None:
+    begun, go_on = run_dir / "begun", threading.Event()
+    slow = component(run_dir, "slow", CRASH)
+
+    def start() -> object:
+        if begun.exists():
+            go_on.wait(30)  # its second start takes long
+        begun.touch()
+        return slow.start()
+
+    marker = str(run_dir / "crashed")
+    once = f"import os, sys\nif not os.path.exists({marker!r}): open({marker!r}, 'w'); sys.exit(1)\n{SLEEP}"
+    boss = Supervisor(run_dir, run_dir / "status.json", RestartPolicy(attempts=None, delay_s=0.01))
+    boss.start([Component("slow", start, slow.log), component(run_dir, "quick", once)])  # type: ignore[arg-type]
+    watching = threading.Thread(target=boss.watch)
+    watching.start()
+    eventually(lambda: read(run_dir).components["quick"]["restarts"] == 1 and len(owned(run_dir, "quick")) == 1)
+    go_on.set()
+    boss.stop_requested.set()
+    watching.join()
+    boss.stop()
+    assert owned(run_dir) == []
+
+
+def test_the_pause_before_a_start_doubles_up_to_the_longest() -> None:
+    policy = RestartPolicy(attempts=None, delay_s=0.5, longest_delay_s=3.0)
+    assert [policy.pause_s(recent) for recent in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]

@@ -1,4 +1,4 @@
-"""While RabbitMQ or Redis is away and work waits: the watchmen do theirs in time and are heard; the rest comes later."""
+"""While RabbitMQ or Redis is away, with work waiting: the watchmen do theirs in time and are heard."""
 
 from __future__ import annotations
 

@@ -1,0 +1,68 @@
+"""The executor of the distributed mode with nobody at the broker's and at the result backend's address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops import compose
+from sandbox.mongod import free_port
+
+SET_UP = """
+import json, os
+from types import SimpleNamespace
+os.environ["AIRFLOW__CELERY__BROKER_URL"] = "amqp://u:p@127.0.0.1:{port}/v"
+os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "redis://:p@127.0.0.1:{port}/0"
+os.environ["AIRFLOW__CELERY__OPERATION_TIMEOUT"] = "0.3"
+from airflow.executors.executor_loader import ExecutorLoader
+from airflow.models.taskinstancekey import TaskInstanceKey
+from celery.result import AsyncResult
+os.environ["AIRFLOW__CORE__EXECUTOR"] = {executors!r}
+first = ExecutorLoader.get_default_executor_name()
+executor = ExecutorLoader.load_executor(first)
+keys = [TaskInstanceKey("dag", "task", "run", 1, number) for number in range(3)]
+"""
+
+
+def ask(ask_airflow: Any, code: str) -> Any:
+    executors = compose.environment_of(
+        {"environment": {"E": compose.parsed()["x-airflow"]["AIRFLOW__CORE__EXECUTOR"]}}, {}
+    )["E"]
+    return ask_airflow(SET_UP.format(port=free_port(), executors=executors) + code)
+
+
+def test_a_round_ends_with_the_first_task_that_cannot_be_sent(ask_airflow: Any) -> None:
+    tried, left, failed = ask(
+        ask_airflow,
+        """
+import sys
+workload = SimpleNamespace(ti=SimpleNamespace(external_executor_id="x"), model_dump_json=lambda: "{}")
+executor.queued_tasks.update(dict.fromkeys(keys, workload))
+executor._send_workloads([(key, workload, "scheduled", None) for key in keys])
+failed = [str(state) for state, _ in executor.event_buffer.values()]
+print(json.dumps([list(executor.workload_publish_retries.values()), len(executor.queued_tasks), failed]))
+""",
+    )
+    assert tried == [1], "one attempt, of one task"
+    assert left == 3, "all wait for the next round"
+    assert failed == []
+
+
+def test_the_scheduler_survives_a_result_backend_that_is_away(ask_airflow: Any) -> None:
+    asked, unknown, running, adopted = ask(
+        ask_airflow,
+        """
+executor.workloads[keys[0]] = AsyncResult("one", app=executor.celery_app)
+executor.sync()
+executor.sync()
+tis = [SimpleNamespace(key=key, external_executor_id=sent) for key, sent in ((keys[1], "two"), (keys[2], None))]
+unknown = executor.try_adopt_task_instances(tis)
+print(json.dumps([
+    len(executor.workloads) == 2, [ti.key.map_index for ti in unknown], keys[1] in executor.running,
+    executor.workloads[keys[1]].task_id,
+]))
+""",
+    )
+    assert asked
+    assert unknown == [2], "only what nobody has sent is started anew"
+    assert running
+    assert adopted == "two"
