@@ -7,7 +7,8 @@ ways (3.3.2, provider 3.26):
   the broker is away: 8 tasks, 8 seconds, in every round of the loop. Here a round ends with the first such attempt.
 - It asks the result backend for the states of what it has sent, and an error there ends the scheduler; the one that is
   started in its place asks again when it adopts tasks, and ends, too. Here the states are asked for again later: they
-  are a second source only, a task tells the API server itself how it ended.
+  are a second source only, a task tells the API server itself how it ended. Nothing is sent meanwhile either: a worker
+  has to write to that backend before it begins.
 
 `AIRFLOW__CORE__EXECUTOR=dags.wiring.patient_executor.PatientCeleryExecutor,LocalExecutor`
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
 from airflow.providers.celery.executors.celery_executor_utils import ExceptionWithTraceback
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from celery.backends.redis import RedisBackend
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -43,7 +45,9 @@ class PatientCeleryExecutor(CeleryExecutor):
 
     def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> list[Any]:
         """Send until the first attempt that times out; what is left stays queued for the scheduler's next round."""
-        outcomes = []
+        outcomes: list[Any] = []
+        if not self._has_result_backend():
+            return outcomes
         for workload in workload_tuples_to_send:
             (outcome,) = super()._send_workloads_to_celery([workload])
             outcomes.append(outcome)
@@ -58,8 +62,7 @@ class PatientCeleryExecutor(CeleryExecutor):
         try:
             super().sync()
         except AWAY as error:
-            self.log.warning("Celery's result backend does not answer, asking again in a moment: %s", error)
-            self._ask_again_at = time.monotonic() + ASK_AGAIN_AFTER_S
+            self._is_away(error)
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
         """Take over what another scheduler has sent; without asking for its state while nobody answers."""
@@ -75,3 +78,19 @@ class PatientCeleryExecutor(CeleryExecutor):
             self.workloads[ti.key] = AsyncResult(ti.external_executor_id, app=self.celery_app)
             self.running.add(ti.key)
         return unknown
+
+    def _has_result_backend(self) -> bool:
+        if time.monotonic() < self._ask_again_at:
+            return False
+        backend = self.celery_app.backend
+        try:
+            if isinstance(backend, RedisBackend):
+                backend.client.ping()
+        except AWAY as error:
+            self._is_away(error)
+            return False
+        return True
+
+    def _is_away(self, error: BaseException) -> None:
+        self.log.warning("Celery's result backend does not answer, asking again in a moment: %s", error)
+        self._ask_again_at = time.monotonic() + ASK_AGAIN_AFTER_S

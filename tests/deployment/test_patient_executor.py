@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ops import compose
 from sandbox.mongod import free_port
+from sandbox.redis_server import start_redis
 
 SET_UP = """
 import json, os
 from types import SimpleNamespace
 os.environ["AIRFLOW__CELERY__BROKER_URL"] = "amqp://u:p@127.0.0.1:{port}/v"
-os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "redis://:p@127.0.0.1:{port}/0"
+os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "redis://127.0.0.1:{redis_port}/0"
 os.environ["AIRFLOW__CELERY__OPERATION_TIMEOUT"] = "0.3"
 from airflow.executors.executor_loader import ExecutorLoader
 from airflow.models.taskinstancekey import TaskInstanceKey
@@ -23,27 +25,39 @@ keys = [TaskInstanceKey("dag", "task", "run", 1, number) for number in range(3)]
 """
 
 
-def ask(ask_airflow: Any, code: str) -> Any:
-    executors = compose.environment_of(
-        {"environment": {"E": compose.parsed()["x-airflow"]["AIRFLOW__CORE__EXECUTOR"]}}, {}
-    )["E"]
-    return ask_airflow(SET_UP.format(port=free_port(), executors=executors) + code)
-
-
-def test_a_round_ends_with_the_first_task_that_cannot_be_sent(ask_airflow: Any) -> None:
-    tried, left, failed = ask(
-        ask_airflow,
-        """
-import sys
+SEND = """
 workload = SimpleNamespace(ti=SimpleNamespace(external_executor_id="x"), model_dump_json=lambda: "{}")
 executor.queued_tasks.update(dict.fromkeys(keys, workload))
 executor._send_workloads([(key, workload, "scheduled", None) for key in keys])
 failed = [str(state) for state, _ in executor.event_buffer.values()]
 print(json.dumps([list(executor.workload_publish_retries.values()), len(executor.queued_tasks), failed]))
-""",
+"""
+
+
+def ask(ask_airflow: Any, code: str, redis_port: int | None = None) -> Any:
+    executors = compose.environment_of(
+        {"environment": {"E": compose.parsed()["x-airflow"]["AIRFLOW__CORE__EXECUTOR"]}}, {}
+    )["E"]
+    return ask_airflow(
+        SET_UP.format(port=free_port(), redis_port=redis_port or free_port(), executors=executors) + code
     )
+
+
+def test_a_round_ends_with_the_first_task_that_cannot_be_sent(ask_airflow: Any, tmp_path: Path) -> None:
+    redis = start_redis(tmp_path)
+    try:
+        tried, left, failed = ask(ask_airflow, SEND, redis.port)
+    finally:
+        redis.stop()
     assert tried == [1], "one attempt, of one task"
     assert left == 3, "all wait for the next round"
+    assert failed == []
+
+
+def test_nothing_is_sent_that_a_worker_could_not_begin(ask_airflow: Any) -> None:
+    tried, left, failed = ask(ask_airflow, SEND)
+    assert tried == []
+    assert left == 3
     assert failed == []
 
 

@@ -160,7 +160,13 @@ def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
     """Bring a stack up below `folder`, and down again; nothing of it is left.
 
     :param more: environment variables besides `SETTINGS`.
+
+    While a test is being written, `STACK_TESTS_ON` names the folder of a stack that runs already, and goes on.
     """
+    if running := os.environ.get("STACK_TESTS_ON"):
+        with opened(described(RunDir.at(running), os.environ)) as stack:
+            yield stack
+        return
     run_dir = RunDir.at(folder / "stack")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDDEN)}
     variables = {**inherited, **SETTINGS, **more, RUN_DIR_VARIABLE: str(run_dir.path)}
@@ -174,19 +180,24 @@ def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
     try:
         up = command("up")
         assert up.returncode == 0, up.stdout + up.stderr
-        twin = described(run_dir, variables)
-        mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(twin.mongo_uri())
-        with (
-            AirflowClient(twin.base_url, ADMIN_NAME, twin.admin_password) as client,
-            Control(twin.sandbox()["urls"]) as control,
-            mongo,
-        ):
-            db = mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True))
-            yield Stack(twin, client, control, db)
+        with opened(described(run_dir, variables)) as stack:
+            yield stack
         removed = command("remove")
         assert removed.returncode == 0, removed.stdout + removed.stderr
     finally:
         kill_owned(run_dir.path)
+
+
+@contextmanager
+def opened(twin: Twin) -> Iterator[Stack]:
+    """Connect to everything of a running stack."""
+    mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(twin.mongo_uri())
+    with (
+        AirflowClient(twin.base_url, ADMIN_NAME, twin.admin_password) as client,
+        Control(twin.sandbox()["urls"]) as control,
+        mongo,
+    ):
+        yield Stack(twin, client, control, mongo.get_database("trading_ops", codec_options=CodecOptions(tz_aware=True)))
 
 
 def described(run_dir: RunDir, variables: Mapping[str, str]) -> Twin:

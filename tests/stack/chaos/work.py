@@ -12,11 +12,11 @@ import psutil
 
 from include.store import collections
 from ops.processes import COMPONENT_VARIABLE
-from tests.chain.strategy_lab import FIRST
+from tests.chain.strategy_lab import BACKTEST, FIRST, HALF_A_YEAR, OPTIMISE
 from tests.stack.stack import Run, Stack, eventually
 
-TRAINING, BACKTEST = "train_model", "backtest_strategy"
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT")
+TRAINING = "train_model"
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 TASK = "gru.train"
 """GRUs compile in a few seconds, and their epochs are short: the checkpoints come often."""
 FINISH_TIMEOUT_S = 900.0
@@ -46,20 +46,21 @@ def component_of(stack: Stack, run: Run, task_id: str = TASK) -> str:
 
 def backtests(stack: Stack, count: int) -> list[Run]:
     """Start so many small backtests at once, each over a period of its own."""
-    first = FIRST + timedelta(weeks=stack.control.data()["shift_weeks"])
+    return [_in_laboratory(stack, BACKTEST, number, days=30) for number in range(count)]
+
+
+def searches(stack: Stack, count: int) -> list[Run]:
+    """Start so many small optimisations at once."""
     return [
-        stack.start(
-            BACKTEST,
-            {
-                "strategy_name": "rsi",
-                "symbol": "BTCUSDT",
-                "start_date": str(first + timedelta(days=number)),
-                "end_date": str(first + timedelta(days=number + 30)),
-            },
-            f"chaos__{number}__{uuid.uuid4().hex[:8]}",
-        )
-        for number in range(count)
+        _in_laboratory(stack, OPTIMISE, number, days=HALF_A_YEAR, parameter_variations=10) for number in range(count)
     ]
+
+
+def _in_laboratory(stack: Stack, dag_id: str, number: int, days: int, **more: Any) -> Run:
+    start = FIRST + timedelta(weeks=stack.control.data()["shift_weeks"], days=number)
+    period = {"start_date": str(start), "end_date": str(start + timedelta(days=days))}
+    conf = {"strategy_name": "rsi", "symbol": "BTCUSDT", **period, **more}
+    return stack.start(dag_id, conf, f"chaos__{number}__{uuid.uuid4().hex[:8]}")
 
 
 @dataclass
