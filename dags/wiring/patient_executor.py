@@ -4,7 +4,8 @@ The scheduler's loop starts the watchmen, too, which must work just then. Airflo
 ways (3.3.2, provider 3.26):
 
 - It tries to send every waiting task, one after the other, and each attempt takes `[celery] operation_timeout` while
-  the broker is away: 8 tasks, 8 seconds, in every round of the loop. Here a round ends with the first such attempt.
+  the broker is away: 8 tasks, 8 seconds, in every round of the loop. Here the first such attempt ends the round, and
+  the next one is made after a pause.
 - It asks the result backend for the states of what it has sent, and an error there ends the scheduler; the one that is
   started in its place asks again when it adopts tasks, and ends, too. Here the states are asked for again later: they
   are a second source only, a task tells the API server itself how it ended. Nothing is sent meanwhile either: a worker
@@ -30,6 +31,9 @@ from redis.exceptions import RedisError
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
+SEND_AGAIN_AFTER_S = 3.0
+"""Pause before sending is tried again: an attempt holds up the scheduler for `operation_timeout`."""
+
 ASK_AGAIN_AFTER_S = 5.0
 """Pause before a result backend that did not answer is asked again: one that hangs takes its time-out every time."""
 
@@ -41,17 +45,18 @@ class PatientCeleryExecutor(CeleryExecutor):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ask_again_at = 0.0
+        self._ask_again_at = self._send_again_at = 0.0
 
     def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> list[Any]:
-        """Send until the first attempt that times out; what is left stays queued for the scheduler's next round."""
+        """Send until the first attempt that times out; what is left stays queued for a later round of the scheduler."""
         outcomes: list[Any] = []
-        if not self._has_result_backend():
+        if time.monotonic() < self._send_again_at or not self._has_result_backend():
             return outcomes
         for workload in workload_tuples_to_send:
             (outcome,) = super()._send_workloads_to_celery([workload])
             outcomes.append(outcome)
             if isinstance(outcome[2], ExceptionWithTraceback) and isinstance(outcome[2].exception, AirflowTaskTimeout):
+                self._send_again_at = time.monotonic() + SEND_AGAIN_AFTER_S
                 break
         return outcomes
 

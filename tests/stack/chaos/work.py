@@ -99,14 +99,12 @@ def count(stack: Stack, runs: list[Run], timeout_s: float = FINISH_TIMEOUT_S) ->
 
 def results_of(stack: Stack, dag_id: str, run_id: str) -> dict[str, int]:
     """Return how many documents of each collection are a run's result: one each is right."""
-    if dag_id == BACKTEST:
-        return {
-            collections.BACKTEST_RESULTS: stack.db[collections.BACKTEST_RESULTS].count_documents({"task_id": run_id})
-        }
-    return {
-        name: stack.db[name].count_documents({"task_id": run_id})
-        for name in (collections.TRAINING_JOBS, collections.MODELS)
+    kinds = {
+        BACKTEST: (collections.BACKTEST_RESULTS,),
+        OPTIMISE: (collections.OPTIMIZATION_RESULTS,),
+        TRAINING: (collections.TRAINING_JOBS, collections.MODELS),
     }
+    return {name: stack.db[name].count_documents({"task_id": run_id}) for name in kinds[dag_id]}
 
 
 def twice_trained(stack: Stack, run_id: str) -> list[str]:
