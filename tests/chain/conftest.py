@@ -26,7 +26,7 @@ from pymongo.database import Database
 
 from include.settings import Settings
 from include.store import collections
-from ops.client import AirflowApiError, AirflowClient
+from ops.client import FINISHED_RUN_STATES, AirflowApiError, AirflowClient
 from ops.environment import ADMIN_NAME, Environment
 from ops.processes import kill_owned
 from ops.run_dir import REPOSITORY, RunDir
@@ -60,6 +60,10 @@ INSIDE = Path(__file__).resolve().parent / "inside"
 RUN_TIMEOUT_S = 240.0
 POLL_S = 0.2
 """Between two questions; most of them are answered by Airflow's API, whose work the tests would otherwise wait for."""
+PATIENCE = 0.05
+"""For the end of what may take long: the pause grows to this share of the time that was waited already,"""
+LONGEST_POLL_S = 1.0
+"""and no further than to this."""
 
 
 @dataclass
@@ -121,7 +125,7 @@ class Bundle:
         return self.client.trigger(dag_id, conf or {}, run_id=run_id or self.run_id())
 
     def finish(self, dag_id: str, run_id: str, timeout_s: float = RUN_TIMEOUT_S) -> RunView:
-        state = self.client.wait(dag_id, run_id, timeout_s, poll_s=POLL_S)
+        state = eventually(lambda: self._end_state(dag_id, run_id), timeout_s, PATIENCE)
         instances = self.client.task_instances(dag_id, run_id)
         return RunView(
             self.client,
@@ -131,6 +135,10 @@ class Bundle:
             {task["task_id"]: task["state"] for task in instances},
             {task["task_id"]: task["try_number"] for task in instances},
         )
+
+    def _end_state(self, dag_id: str, run_id: str) -> str | None:
+        state = str(self.client.run(dag_id, run_id)["state"])
+        return state if state in FINISHED_RUN_STATES else None
 
     def run(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> RunView:
         return self.finish(dag_id, self.start(dag_id, conf, run_id))
@@ -149,12 +157,16 @@ class Bundle:
         return [message for message in self.db[collections.OUTBOX].find() if run_id in message["dedupe_key"]]
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Return the first true answer of the condition; fail when there is none in time."""
-    deadline = time.monotonic() + timeout_s
+def eventually(condition: Callable[[], Any], timeout_s: float = 60.0, patience: float = 0.0) -> Any:
+    """Return the first true answer of the condition; fail when there is none in time.
+
+    :param patience: share of the time waited so far that may pass until the next question (`PATIENCE`).
+    """
+    began = time.monotonic()
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(POLL_S)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"not within {timeout_s} s"
+        time.sleep(max(POLL_S, min(patience * waited, LONGEST_POLL_S)))
     return answer
 
 

@@ -20,7 +20,7 @@ from include.store import collections
 from ops.client import AirflowApiError, AirflowClient
 from ops.environment import Environment
 from tests.chain.channels import delivered_everywhere
-from tests.chain.conftest import Bundle, RunView, eventually
+from tests.chain.conftest import PATIENCE, Bundle, RunView, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def test_tc_async_001_007_018_021_022_024_030_hundred_epochs_of_an_lstm_on_thirt
             seen.append(news)
         return bundle.client.run(TRAIN, run_id)["state"] in ("success", "failed")
 
-    eventually(over, LONG_TIMEOUT_S)
+    eventually(over, LONG_TIMEOUT_S, PATIENCE)
     run = started.finish(bundle, "full")
     result = trained(run)
     numbers = result["training_results"]

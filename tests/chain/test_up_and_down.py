@@ -68,6 +68,8 @@ class Running:
 def running(environment: Bundle) -> Running:
     password = re.search(r"password +(\S+)", environment.printed)
     assert password, environment.printed
+    # While its server is there to hear it: later, closing would wait half a minute for the server.
+    environment.db.client.close()
     return Running(environment.run_dir, Environment.prepare(environment.run_dir, running=True)[0], password[1])
 
 
