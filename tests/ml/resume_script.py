@@ -1,10 +1,10 @@
-"""Runs one deterministic training in a process of its own, for `test_resume.py`.
+"""Runs deterministic trainings in processes of their own, for `test_resume.py`.
 
-usage: python -m tests.ml.resume_script kill MODEL_TYPE CHECKPOINT_FOLDER
-       python -m tests.ml.resume_script resume MODEL_TYPE CHECKPOINT_FOLDER OTHER_FOLDER RESULT.npz
+usage: python -m tests.ml.resume_script FOLDER MODEL_TYPE...
 
-`kill` sends SIGKILL to its own process as soon as epoch 50 is reported: nothing can be tidied up after it. `resume`
-continues in the checkpoint folder, then trains the same from the start in the other one, and writes both results.
+For each type a child process trains and sends SIGKILL to itself as soon as epoch 50 is reported: nothing can be tidied
+up after it. Then this process, which has trained nothing yet, continues in the child's checkpoint folder, trains the
+same from the start in another one, and writes what it saw into `FOLDER/MODEL_TYPE.npz`.
 """
 
 from __future__ import annotations
@@ -56,23 +56,38 @@ def die(progress: Progress) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed(model_type: str, folder: Path) -> int:
+    """Return the signal that ended a child which trained in the folder; it has imported TensorFlow already."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run(model_type, folder, die)
+        finally:
+            os._exit(1)
+    return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
 def main() -> None:
-    """Do what the arguments say."""
-    action, model_type, folder, *rest = sys.argv[1:]
-    if action == "kill":
-        run(model_type, Path(folder), die)
-        return
-    other, result = rest
-    resumed, straight = run(model_type, Path(folder)), run(model_type, Path(other))
-    values: dict[str, Any] = {
-        "resumed_from_epoch": resumed.resumed_from_epoch,
-        "epochs": [entry.epoch for entry in resumed.history],
-        "weights": weights(resumed),
-        "losses": [entry.loss for entry in resumed.history],
-        "straight_weights": weights(straight),
-        "straight_losses": [entry.loss for entry in straight.history],
-    }
-    np.savez(result, **values)
+    """Do what the arguments say: first the children, since a process that has computed must not fork."""
+    import keras  # noqa: F401 - once for all of them: it takes longer than the trainings
+    import tensorflow as tf  # noqa: F401
+
+    folder, model_types = Path(sys.argv[1]), sys.argv[2:]
+    signals = {model_type: killed(model_type, folder / model_type) for model_type in model_types}
+    for model_type, ended_by in signals.items():
+        left = CheckpointStore(folder / model_type, "run").epochs()
+        resumed, straight = run(model_type, folder / model_type), run(model_type, folder / f"{model_type}_straight")
+        values: dict[str, Any] = {
+            "ended_by": ended_by,
+            "checkpoints": left,
+            "resumed_from_epoch": resumed.resumed_from_epoch,
+            "epochs": [entry.epoch for entry in resumed.history],
+            "weights": weights(resumed),
+            "losses": [entry.loss for entry in resumed.history],
+            "straight_weights": weights(straight),
+            "straight_losses": [entry.loss for entry in straight.history],
+        }
+        np.savez(folder / f"{model_type}.npz", **values)
 
 
 if __name__ == "__main__":
