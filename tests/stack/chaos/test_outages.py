@@ -12,8 +12,8 @@ from tests.stack.chaos import work
 from tests.stack.figures import note
 from tests.stack.stack import Stack
 
-EPOCHS = 400
-QUEUED = 20
+EPOCHS, EPOCHS_IN_QUICK_FORM = 400, 60
+QUEUED, QUEUED_IN_QUICK_FORM = 20, 8
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def test_nothing_is_lost_and_nothing_doubled(stack: Stack, full: bool, fault: Fa
     away_s = fault.away_s if full else fault.in_quick_form_s
     if away_s is None:
         pytest.skip("only in the full form: it takes 8 minutes")
-    running = [work.training(stack, symbol, EPOCHS if full else EPOCHS // 4) for symbol in work.SYMBOLS[:2]]
+    running = [work.training(stack, symbol, EPOCHS if full else EPOCHS_IN_QUICK_FORM) for symbol in work.SYMBOLS[:2]]
     for run in running:
         work.await_epochs(stack, run, 2)
-    queued = work.backtests(stack, QUEUED)
+    queued = work.backtests(stack, QUEUED if full else QUEUED_IN_QUICK_FORM)
     began = time.monotonic()
     fault.how(stack, fault.component)
     waited = time.monotonic() + away_s

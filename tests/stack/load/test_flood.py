@@ -61,7 +61,7 @@ def over(stack: Stack) -> int:
 
 @pytest.mark.timeout(7200)
 def test_the_watchmen_do_not_wait_for_a_flood_of_backtests(stack: Stack, full: bool) -> None:
-    count = 500 if full else 100
+    count = 500 if full else 40
     stack.finish_all([stack.start(BACKTEST, backtest(stack))], 240.0)  # fetches the candles
     at_rest = [watchmen(stack, number) for number in range(AT_REST)]
     began, flooded = time.monotonic(), []
