@@ -54,8 +54,9 @@ def test_every_dag_file_imports_and_defines_its_dag(dag_bag: Any) -> None:
 
 
 def test_parsing_imports_nothing_heavy() -> None:
+    """From the bundle's root, as in production, so that its .airflowignore counts."""
     code = (
-        "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag('.');"  # the bundle's root, as in production: its .airflowignore counts
+        "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag('.');"
         "assert not bag.import_errors, bag.import_errors; assert len(bag.dags) == int(sys.argv[1]);"
         "heavy = ('tensorflow', 'keras', 'pandas', 'pymongo', 'scipy', 'openai');"
         "print([name for name in heavy if name in sys.modules])"
