@@ -11,11 +11,17 @@ ways (3.3.2, provider 3.26):
   are a second source only, a task tells the API server itself how it ended. Nothing is sent meanwhile either: a worker
   has to write to that backend before it begins.
 
+And a scheduler that ends, because its database went away, waits for the workers of the LocalExecutor, one of which may
+never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here the end is
+bounded.
+
 `AIRFLOW__CORE__EXECUTOR=dags.wiring.patient_executor.PatientCeleryExecutor,LocalExecutor`
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,6 +42,10 @@ SEND_AGAIN_AFTER_S = 3.0
 
 ASK_AGAIN_AFTER_S = 5.0
 """Pause before a result backend that did not answer is asked again: one that hangs takes its time-out every time."""
+
+ENDS_WITHIN_S = 60.0
+"""A scheduler that has begun to end is gone after this time, whatever it waits for. Most watchmen take less; one that is
+cut off is tried again by the next scheduler."""
 
 AWAY = (RedisError, OperationalError, OSError)
 
@@ -83,6 +93,13 @@ class PatientCeleryExecutor(CeleryExecutor):
             self.workloads[ti.key] = AsyncResult(ti.external_executor_id, app=self.celery_app)
             self.running.add(ti.key)
         return unknown
+
+    def end(self, synchronous: bool = False) -> None:
+        """End, and with it the whole scheduler, within a bounded time."""
+        last_resort = threading.Timer(ENDS_WITHIN_S, os._exit, (1,))
+        last_resort.daemon = True
+        last_resort.start()
+        super().end(synchronous)
 
     def _has_result_backend(self) -> bool:
         if time.monotonic() < self._ask_again_at:

@@ -83,3 +83,21 @@ print(json.dumps([
     assert unknown == [2], "only what nobody has sent is started anew"
     assert running
     assert adopted == "two"
+
+
+def test_a_scheduler_that_waits_for_ever_while_it_ends_is_gone_all_the_same(ask_airflow: Any) -> None:
+    code = ask(
+        ask_airflow,
+        """
+import time
+import dags.wiring.patient_executor as module
+module.ENDS_WITHIN_S = 0.5
+child = os.fork()
+if child == 0:
+    executor.end()
+    time.sleep(30)
+    os._exit(0)
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+""",
+    )
+    assert code == 1

@@ -74,12 +74,9 @@ class Series:
     component: str
     samples: list[Sample] = field(default_factory=list)
 
-    def growth(self, which: str, block_s: float) -> Growth | None:
-        """Return how fast `main` or `pool` grows; None with too few samples."""
-        points = [
-            (sample.at_s, getattr(sample, which)) for sample in self.samples if getattr(sample, which) is not None
-        ]
-        return growth(points, block_s)
+    def growth(self, since_s: float, block_s: float) -> Growth:
+        """Return how fast the processes that stay grow, from a moment on."""
+        return growth([(sample.at_s, sample.held) for sample in self.samples if sample.at_s >= since_s], block_s)
 
 
 @dataclass(frozen=True)
