@@ -12,8 +12,8 @@ ways (3.3.2, provider 3.26):
   has to write to that backend before it begins.
 
 And a scheduler that ends, because its database went away, waits for the workers of the LocalExecutor, one of which may
-never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here the end is
-bounded.
+never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here the end
+is bounded.
 
 `AIRFLOW__CORE__EXECUTOR=dags.wiring.patient_executor.PatientCeleryExecutor,LocalExecutor`
 """
@@ -44,8 +44,8 @@ ASK_AGAIN_AFTER_S = 5.0
 """Pause before a result backend that did not answer is asked again: one that hangs takes its time-out every time."""
 
 ENDS_WITHIN_S = 60.0
-"""A scheduler that has begun to end is gone after this time, whatever it waits for. Most watchmen take less; one that is
-cut off is tried again by the next scheduler."""
+"""A scheduler that has begun to end is gone after this time, whatever it waits for. Most watchmen take less; one that
+is cut off is tried again by the next scheduler."""
 
 AWAY = (RedisError, OperationalError, OSError)
 
