@@ -36,10 +36,10 @@ test: venv servers ## Run all tests but those of the distributed mode
 test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 tests/stack $(PYTEST_ARGS)
 
-chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (2 hours)
+chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (long)
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/chaos --full $(PYTEST_ARGS)
 
-load: venv servers ## Load the stack: 1,000 runs, a flood, two hours of mixed work; prints figures (3 hours)
+load: venv servers ## Load the stack: 1,000 runs, a flood, two hours of mixed work; prints figures (hours)
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/load tests/stack/soak --full $(PYTEST_ARGS)
 
 critical: venv servers ## Run the smoke tests only (under 3 minutes)

@@ -22,9 +22,9 @@ import psycopg
 from pymongo.errors import PyMongoError
 
 from ops import mongo_backup, postgres_backup
+from ops.backup_files import BackupError
 from ops.files import write_text
 from ops.key_backup import KeyBackupError, open_sealed, seal
-from ops.mongo_backup import BackupError
 
 if TYPE_CHECKING:
     from pymongo.database import Database

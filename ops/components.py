@@ -76,15 +76,17 @@ def _mongod(environment: Environment) -> subprocess.Popen[bytes]:
     return start_mongod(environment.run_dir.mongo, environment.ports["mongod"], variables).process
 
 
+def is_healthy(run_dir: RunDir, client: AirflowClient, port: int, name: str) -> bool:
+    """Return whether Airflow's own report says of a component (of :data:`HEALTH_NAMES`) that it is healthy.
+
+    :param port: the API server's; another Airflow that took it meanwhile would report its own health.
+    """
+    return listens(run_dir.path, "api-server", port) and client.health()[HEALTH_NAMES[name]] == "healthy"
+
+
 def airflow(environment: Environment) -> list[Component]:
     """Return Airflow's components. Each is ready when Airflow's own health report says so."""
-    client = AirflowClient(environment.base_url)
-
-    def healthy(name: str) -> bool:
-        # Another Airflow that took the port meanwhile would report its own health.
-        ours = listens(environment.run_dir.path, "api-server", environment.ports["api"])
-        return ours and client.health()[HEALTH_NAMES[name]] == "healthy"
-
+    healthy = partial(is_healthy, environment.run_dir, AirflowClient(environment.base_url), environment.ports["api"])
     return [
         Component(
             name,

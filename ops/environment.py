@@ -44,6 +44,11 @@ def load_dotenv() -> None:
                 os.environ.setdefault(name, value)
 
 
+def wants_sandbox(environment: Mapping[str, str]) -> bool:
+    """Return whether the stand-ins are wanted: unless the variable says no."""
+    return environment.get(SANDBOX_VARIABLE, "1").strip().lower() not in ("0", "false", "no", "off")
+
+
 @dataclass(frozen=True)
 class Environment:
     """One embedded environment: its folder, ports, secrets, and the variables its components get."""
@@ -79,7 +84,7 @@ class Environment:
     @property
     def uses_sandbox(self) -> bool:
         """Whether the stand-ins are started; `TRADING_OPS_SANDBOX=0` leaves them out."""
-        return self.caller.get(SANDBOX_VARIABLE, "1").strip().lower() not in ("0", "false", "no", "off")
+        return wants_sandbox(self.caller)
 
     @property
     def starts_mongod(self) -> bool:

@@ -8,7 +8,6 @@ manifest says which it was.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -23,21 +22,17 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from include.store.collections import META
-from ops.files import read_json, write_text
+from ops.backup_files import MANIFEST, BackupError, checksum, compare, read_manifest
+from ops.files import write_text
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
 
-MANIFEST = "manifest.json"
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 BATCH_BYTES = 8_000_000
 TOO_OLD = (239, 246)
 """SnapshotTooOld, SnapshotUnavailable."""
-
-
-class BackupError(RuntimeError):
-    """A backup could not be made, is not whole, or must not be restored here."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,7 @@ class Manifest:
 
         :raises BackupError: when there is none.
         """
-        found: dict[str, Any] = read_json(folder / MANIFEST)
-        if not found:
-            raise BackupError(f"{folder} is no backup: it has no {MANIFEST} (was it interrupted?)")
+        found = read_manifest(folder)
         collections = {name: Copied(**values) for name, values in found.pop("collections").items()}
         return cls(**found, collections=collections)
 
@@ -114,12 +107,7 @@ def verify(folder: Path) -> Manifest:
     """
     manifest = Manifest.read(folder)
     for name, copied in manifest.collections.items():
-        path = _path(folder, name)
-        if not path.exists():
-            raise BackupError(f"{path} is missing")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != copied.sha256:
-                raise BackupError(f"{path} is not what was written: its SHA-256 differs from {MANIFEST}'s")
+        compare(_path(folder, name), copied.sha256)
     return manifest
 
 
@@ -158,8 +146,7 @@ def _write(db: Database[dict[str, Any]], name: str, folder: Path, session: Any) 
         for document in _raw(db, name).find({}, session=session):
             file.write(document.raw)
             documents += 1
-    with path.open("rb") as written:
-        return documents, hashlib.file_digest(written, "sha256").hexdigest()
+    return documents, checksum(path)
 
 
 def _raw(db: Database[dict[str, Any]], name: str) -> Collection[Any]:

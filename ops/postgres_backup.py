@@ -7,7 +7,6 @@ set is not always known to the server (17 and later set `transaction_timeout`, w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -25,12 +24,11 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ops.files import read_json, write_text
-from ops.mongo_backup import BackupError
+from ops.backup_files import MANIFEST, BackupError, checksum, compare, read_manifest
+from ops.files import write_text
 
 VARIABLE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 DUMP = "airflow.dump"
-MANIFEST = "manifest.json"
 CONNECT_TIMEOUT_S = 10
 LOCK_TIMEOUT_S = 60
 
@@ -59,10 +57,7 @@ class Manifest:
 
         :raises BackupError: when there is none.
         """
-        found: dict[str, Any] = read_json(folder / MANIFEST)
-        if not found:
-            raise BackupError(f"{folder} is no backup: it has no {MANIFEST} (was it interrupted?)")
-        return cls(**found)
+        return cls(**read_manifest(folder))
 
 
 def airflow_database(environment: Mapping[str, str]) -> URL | None:
@@ -99,7 +94,7 @@ def dump(url: URL, folder: Path) -> Manifest:
     options = ("--format=custom", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_TIMEOUT_S}s")
     _run(url, writer, *options, f"--file={file}", f"--dbname={_address(url)}")
     tables = _run(url, reader, "--list", str(file)).count(" TABLE DATA ")
-    manifest = Manifest(started.isoformat(), url.database or "", server, tables, _sha256(file))
+    manifest = Manifest(started.isoformat(), url.database or "", server, tables, checksum(file))
     write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
     return manifest
 
@@ -109,11 +104,8 @@ def verify(folder: Path) -> Manifest:
 
     :raises BackupError: when the dump is missing or differs.
     """
-    manifest, file = Manifest.read(folder), folder / DUMP
-    if not file.exists():
-        raise BackupError(f"{file} is missing")
-    if _sha256(file) != manifest.sha256:
-        raise BackupError(f"{file} is not what was written: its SHA-256 differs from {MANIFEST}'s")
+    manifest = Manifest.read(folder)
+    compare(folder / DUMP, manifest.sha256)
     return manifest
 
 
@@ -239,8 +231,3 @@ def _password(url: URL) -> str | None:
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

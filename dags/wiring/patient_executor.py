@@ -11,9 +11,9 @@ ways (3.3.2, provider 3.26):
   are a second source only, a task tells the API server itself how it ended. Nothing is sent meanwhile either: a worker
   has to write to that backend before it begins.
 
-And a scheduler that ends, because its database went away, waits for the workers of the LocalExecutor, one of which may
-never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here the end
-is bounded.
+And a scheduler that crashes, because its database went away, waits for the workers of the LocalExecutor, one of which
+may never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here that
+wait is bounded. One that is asked to end waits as long as whoever asked grants, since its watchmen may be at work.
 
 `AIRFLOW__CORE__EXECUTOR=dags.wiring.patient_executor.PatientCeleryExecutor,LocalExecutor`
 """
@@ -21,6 +21,7 @@ is bounded.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ ASK_AGAIN_AFTER_S = 5.0
 """Pause before a result backend that did not answer is asked again: one that hangs takes its time-out every time."""
 
 ENDS_WITHIN_S = 60.0
-"""A scheduler that has begun to end is gone after this time, whatever it waits for. Most watchmen take less; one that
-is cut off is tried again by the next scheduler."""
+"""A scheduler that has crashed is gone after this time, whatever it waits for; a watchman that is cut off is tried
+again by the next one."""
 
 AWAY = (RedisError, OperationalError, OSError)
 
@@ -95,10 +96,15 @@ class PatientCeleryExecutor(CeleryExecutor):
         return unknown
 
     def end(self, synchronous: bool = False) -> None:
-        """End, and with it the whole scheduler, within a bounded time."""
-        last_resort = threading.Timer(ENDS_WITHIN_S, os._exit, (1,))
-        last_resort.daemon = True
-        last_resort.start()
+        """End; after a crash, and with it the whole scheduler, within a bounded time.
+
+        The scheduler calls this in a `finally`: what ended its loop is the exception of the moment, and `SystemExit`
+        when it was asked to end.
+        """
+        if isinstance(sys.exc_info()[1], Exception):
+            last_resort = threading.Timer(ENDS_WITHIN_S, os._exit, (1,))
+            last_resort.daemon = True
+            last_resort.start()
         super().end(synchronous)
 
     def _has_result_backend(self) -> bool:

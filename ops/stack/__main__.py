@@ -12,6 +12,7 @@ import sys
 
 from ops import lifecycle
 from ops.environment import ADMIN_NAME
+from ops.files import read_json
 from ops.run_dir import RunDir
 from ops.stack import addresses
 from ops.stack.components import bring_up, left_behind
@@ -53,6 +54,9 @@ def remove(run_dir: RunDir) -> int:
     if not run_dir.path.exists():
         print(f"Nothing to end: there is no stack in {run_dir.path}.")
         return 0
+    if addresses.API not in read_json(run_dir.environment_file).get("ports", {}):
+        print(f"{run_dir.path} is not the folder of a stack: nothing is deleted.", file=sys.stderr)
+        return 1
     with lifecycle.only_one(run_dir):
         code = lifecycle.down(MODE, run_dir)
         if code == 0:

@@ -10,9 +10,9 @@ import httpx
 
 from ops import compose, ports
 from ops.client import AirflowClient
-from ops.components import sandbox_component
+from ops.components import HEALTH_NAMES, is_healthy, sandbox_component
 from ops.files import last_lines
-from ops.processes import listens, spawn
+from ops.processes import spawn
 from ops.run_dir import RunDir
 from ops.stack import addresses
 from ops.stack.servers import prometheus, servers
@@ -23,15 +23,8 @@ from ops.supervisor import Component, StartError, Supervisor
 SET_UP_TIMEOUT_S = 300
 READY_TIMEOUT_S = 240.0
 ASK_TIMEOUT_S = 5.0
-GRACE_S: dict[str, float] = {"scheduler": 30.0, "worker": 30.0}
+GRACE_S = 30.0
 """How long a process may finish what it has begun; Compose grants hours, but nobody waits for a trial that long."""
-
-HEALTH_NAMES = {
-    "api-server": "metadatabase",
-    "scheduler": "scheduler",
-    "dag-processor": "dag_processor",
-    "triggerer": "triggerer",
-}
 
 
 def bring_up(supervisor: Supervisor, twin: Twin) -> None:
@@ -102,16 +95,13 @@ def _component(twin: Twin, component: str, service: str) -> Component:
         return spawn(twin.command(service, component), twin.variables(service, component), log)
 
     ready = partial(_ready, twin, component, service)
-    grace_s = GRACE_S["worker" if service in compose.workers() else "scheduler"]
-    return Component(component, start, log, ready, READY_TIMEOUT_S, grace_s)
+    return Component(component, start, log, ready, READY_TIMEOUT_S, GRACE_S)
 
 
 def _ready(twin: Twin, component: str, service: str) -> bool:
     if service in HEALTH_NAMES:
-        # Another Airflow that took the port meanwhile would report its own health.
-        ours = listens(twin.run_dir.path, "api-server", twin.ports[addresses.API])
         with AirflowClient(twin.base_url) as client:
-            return ours and client.health()[HEALTH_NAMES[service]] == "healthy"
+            return is_healthy(twin.run_dir, client, twin.ports[addresses.API], service)
     if service in compose.workers():
         known = consumers(twin)
         return all(known.get(queue, 0) >= twin.replicas(service) for queue in compose.queues_of(_of(service)))

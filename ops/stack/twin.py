@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 
 from ops import compose, ports
 from ops.deployment_env import TO_FILL_IN, completed
-from ops.environment import CONNECTION_PREFIX, OPENAI_KEY, SANDBOX_VARIABLE
+from ops.environment import CONNECTION_PREFIX, OPENAI_KEY, wants_sandbox
 from ops.files import read_json, write_text
 from ops.processes import marked
 from ops.run_dir import REPOSITORY, RUN_DIR_VARIABLE, RunDir
@@ -85,7 +85,7 @@ class Twin:
     @property
     def uses_sandbox(self) -> bool:
         """Whether the stand-ins are started; `TRADING_OPS_SANDBOX=0` leaves them out."""
-        return self.caller.get(SANDBOX_VARIABLE, "1").strip().lower() not in ("0", "false", "no", "off")
+        return wants_sandbox(self.caller)
 
     def sandbox(self) -> dict[str, Any]:
         """Return what the sandbox wrote about itself (nothing without one)."""

@@ -22,8 +22,9 @@ from pymongo.errors import DuplicateKeyError
 from include.ml.model_files import ModelFileStore
 from include.store.collections import CANDLES, INDEXES, MODELS
 from ops.backup import AIRFLOW, DATABASE, SEALED, create
+from ops.backup_files import MANIFEST, BackupError
 from ops.key_backup import KeyBackupError, open_sealed, seal
-from ops.mongo_backup import MANIFEST, BackupError, dump, restore, verify
+from ops.mongo_backup import dump, restore, verify
 from ops.mongo_setup import MongoPlan, set_up_mongo
 from ops.postgres_backup import VARIABLE
 from ops.run_dir import REPOSITORY

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ops import compose
 from sandbox.mongod import free_port
 from sandbox.redis_server import start_redis
@@ -85,19 +87,26 @@ print(json.dumps([
     assert adopted == "two"
 
 
-def test_a_scheduler_that_waits_for_ever_while_it_ends_is_gone_all_the_same(ask_airflow: Any) -> None:
-    code = ask(
+@pytest.mark.parametrize(("ended_by", "waits_s", "code"), [("OSError()", 30, 1), ("SystemExit(0)", 1, 7)])
+def test_only_a_scheduler_that_crashed_is_ended_while_it_waits(
+    ask_airflow: Any, ended_by: str, waits_s: int, code: int
+) -> None:
+    """One that was asked to end finishes its waiting, and what it does after it: here, to end with code 7."""
+    ended_with = ask(
         ask_airflow,
-        """
+        f"""
 import time
 import dags.wiring.patient_executor as module
-module.ENDS_WITHIN_S = 0.5
+module.ENDS_WITHIN_S = 0.2
 child = os.fork()
 if child == 0:
-    executor.end()
-    time.sleep(30)
-    os._exit(0)
+    try:
+        raise {ended_by}
+    finally:
+        executor.end()
+        time.sleep({waits_s})
+        os._exit(7)
 print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 """,
     )
-    assert code == 1
+    assert ended_with == code

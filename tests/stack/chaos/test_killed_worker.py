@@ -37,8 +37,8 @@ def test_a_training_goes_on_elsewhere_within_a_minute(stack: Stack, full: bool) 
         started = stack.tasks(run)[work.TASK]["start_date"]
         seconds.append(datetime.fromisoformat(started).timestamp() - killed_at)
         note(f"worker lost, repetition {number + 1}: running again after", seconds[-1], f"{BACK_WITHIN_S} s")
-        await_elsewhere = eventually(lambda: work.epochs_done(stack, run) > done and work.component_of(stack, run))  # noqa: B023
-        assert await_elsewhere != lost
+        elsewhere = eventually(lambda: work.epochs_done(stack, run) > done and work.component_of(stack, run))  # noqa: B023
+        assert elsewhere != lost
         stack.let_start(lost)
         counted = work.count(stack, [run])
         assert counted.lost == []
