@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pluggy import HookimplMarker
 
+from include.audit.cancelled_meanwhile import keep_failure
 from include.audit.journal import Journal
 from include.audit.letter import FailedTask, letter_document
 from include.audit.log_scrub import install
@@ -85,7 +86,15 @@ def on_task_instance_skipped(task_instance: Any) -> None:
 @hookimpl
 @_never_raises
 def on_dag_run_success(dag_run: Any) -> None:
-    """Note how every task of a run has ended: also of those that never started, or were killed."""
+    """Note how every task of a run has ended: also of those that never started, or were killed.
+
+    A run that somebody has cancelled in the meantime stays failed, and has been noted as such where that was done.
+    """
+    if keep_failure(dag_run):
+        log.warning(
+            "%s %s was cancelled while the scheduler looked at it: it stays failed", dag_run.dag_id, dag_run.run_id
+        )
+        return
     _run_ended(dag_run, "success", _tasks_of(dag_run))
 
 
