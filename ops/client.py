@@ -12,6 +12,8 @@ import httpx
 
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+PATIENCE_S = 90.0
+"""Longer than a writer waits for the embedded mode's SQLite (60 s), so that Airflow's own answer is heard."""
 PAGE = 100
 
 
@@ -33,7 +35,9 @@ class AirflowClient:
     :param base_url: for instance `http://127.0.0.1:8080`.
     """
 
-    def __init__(self, base_url: str, username: str = "admin", password: str = "", *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, base_url: str, username: str = "admin", password: str = "", *, timeout_s: float = PATIENCE_S
+    ) -> None:
         self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
         self._credentials = {"username": username, "password": password}
         self._token: str | None = None
@@ -106,13 +110,16 @@ class AirflowClient:
         return self.request("PATCH", _run(dag_id, run_id), json={"state": "failed"})
 
     def wait(self, dag_id: str, run_id: str, timeout_s: float, poll_s: float = 0.5) -> str:
-        """Return the state of a run once it has finished.
+        """Return the state of a run once it has finished; a server that does not answer for a while is asked again.
 
         :raises TimeoutError: when it has not within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            state = str(self.run(dag_id, run_id)["state"])
+            try:
+                state = str(self.run(dag_id, run_id)["state"])
+            except httpx.TransportError as error:
+                state = f"not known ({type(error).__name__})"
             if state in FINISHED_RUN_STATES:
                 return state
             if time.monotonic() > deadline:
