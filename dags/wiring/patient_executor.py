@@ -35,6 +35,8 @@ from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+import dags.wiring.message_summary  # noqa: F401 - from here on, messages say no more of themselves than they should
+
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 

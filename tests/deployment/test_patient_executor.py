@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dags.wiring.message_summary import summary
 from ops import compose
 from sandbox.mongod import free_port
 from sandbox.redis_server import start_redis
@@ -110,3 +112,27 @@ print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 """,
     )
     assert ended_with == code
+
+
+def test_what_others_are_told_of_a_message_is_its_task_and_no_token(ask_airflow: Any) -> None:
+    """Sent through Celery's own broker in memory: the header is what its events and Flower show."""
+    header, message = ask(
+        ask_airflow,
+        """
+from kombu import Connection
+message = '{"token": "eyJ.secret.x", "ti": {"id": "4f", "dag_id": "train_model", "task_id": "admit", "hostname": "h"}}'
+with Connection("memory://") as connection:
+    executor.celery_app.tasks["execute_workload"].apply_async(
+        args=(message,), queue="q", connection=connection, ignore_result=True
+    )
+    taken = connection.SimpleQueue("q").get(timeout=5)
+print(json.dumps([taken.headers["argsrepr"], taken.payload[0][0]]))
+""",
+    )
+    assert json.loads(header) == {"ti": {"id": "4f", "dag_id": "train_model", "task_id": "admit"}}
+    assert "eyJ.secret.x" in message, "the worker has it"
+
+
+@pytest.mark.parametrize("arguments", [(), ("no JSON",), ('{"type": "ExecuteCallback"}',), ("[]",)])
+def test_a_message_of_another_kind_says_nothing(arguments: tuple[str, ...]) -> None:
+    assert summary(arguments) == '{"ti":{}}'

@@ -24,14 +24,16 @@ TENSORFLOW_ALONE = "import os, tensorflow, psutil; print(psutil.Process().memory
 class Sample:
     """One look at a component, in MiB.
 
-    :param held: mean resident memory of the processes that stay: its first one, and that one's children (Celery's pool,
-        the LocalExecutor's workers).
+    :param first: resident memory of its first process.
+    :param pool: mean resident memory of that one's children, which stay, too (Celery's pool, the LocalExecutor's
+        workers); None without any. Kept apart: many children that do not grow would hide a first process that does.
     :param whole: proportional memory of all its processes, tasks at work included: shared pages count once.
     :param tasks: how many tasks are at work.
     """
 
     at_s: float
-    held: float
+    first: float
+    pool: float | None
     whole: float
     tasks: int
 
@@ -47,16 +49,18 @@ def look(run_dir: Path, components: Iterable[str], at_s: float) -> dict[str, Sam
             members[process.environ()[COMPONENT_VARIABLE]][process.pid] = process
     samples = {}
     for component in components:
-        stay, whole, tasks = [], 0.0, 0
+        first, pool, whole, tasks = 0.0, [], 0.0, 0
         for process in members[component].values():
             with suppress(psutil.Error):
                 level, memory = _depth(process, members[component]), process.memory_full_info()
                 whole += memory.pss / MIB
-                if level < 2:
-                    stay.append(memory.rss / MIB)
+                if level == 0:
+                    first = memory.rss / MIB
+                elif level == 1:
+                    pool.append(memory.rss / MIB)
                 tasks += level == 2
-        if stay:
-            samples[component] = Sample(at_s, statistics.fmean(stay), whole, tasks)
+        if first:
+            samples[component] = Sample(at_s, first, statistics.fmean(pool) if pool else None, whole, tasks)
     return samples
 
 
@@ -74,9 +78,13 @@ class Series:
     component: str
     samples: list[Sample] = field(default_factory=list)
 
-    def growth(self, since_s: float, block_s: float) -> Growth:
-        """Return how fast the processes that stay grow, from a moment on."""
-        return growth([(sample.at_s, sample.held) for sample in self.samples if sample.at_s >= since_s], block_s)
+    def growths(self, since_s: float, block_s: float) -> dict[str, Growth]:
+        """Return how fast the processes that stay grow, from a moment on: `first`, and `pool` where there is one."""
+        looks = [sample for sample in self.samples if sample.at_s >= since_s]
+        found = {"first": growth([(sample.at_s, sample.first) for sample in looks], block_s)}
+        if pool := [(sample.at_s, sample.pool) for sample in looks if sample.pool is not None]:
+            found["pool"] = growth(pool, block_s)
+        return found
 
 
 @dataclass(frozen=True)
