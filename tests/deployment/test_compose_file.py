@@ -27,6 +27,8 @@ ENDS_BY_ITSELF = {"airflow-init": "on-failure", "backup": "no"}
 SETTINGS = {variable_of(name, field): field for name, field in Settings.model_fields.items()}
 IMAGES_OWN = ("POSTGRES_", "RABBITMQ_", "REDIS_", "MONGO_INITDB_", "GF_", "FLOWER_", "ALERT_")
 """Prefixes of variables that the images of others read (and of those that only fill them in)."""
+BY_NAME = ("DUMB_INIT_SETSID", "TRADING_OPS_PRELOAD")
+"""Nobody's settings: fixed for one service, read by the image's first process and by `dags/wiring/preload.py`."""
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AUTH|COOKIE|WEBHOOK|DEFAULT_PASS|CONN_")
 
 
@@ -181,7 +183,7 @@ def test_every_key_means_something_to_its_reader(name: str, airflow_options: dic
                 section, option = key.lower().split("__")[1:]
                 is_known = option in airflow_options.get(section, [])
             else:
-                is_known = key in listed or key.startswith((*IMAGES_OWN, "AIRFLOW_CONN_")) or key == "DUMB_INIT_SETSID"
+                is_known = key in listed or key.startswith((*IMAGES_OWN, "AIRFLOW_CONN_")) or key in BY_NAME
             unknown += [] if is_known else [key]
     assert unknown == []
 
