@@ -7,7 +7,6 @@ its arguments into a header and into the events that Flower shows to everybody w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from celery.signals import before_task_publish
@@ -15,10 +14,13 @@ from celery.signals import before_task_publish
 TOLD = ("id", "dag_id", "run_id", "task_id", "map_index", "try_number")
 
 
-def summary(arguments: Sequence[Any]) -> str:
-    """Return the task instance that a message is for, as JSON; an empty one for a message of another kind."""
+def summary(body: Any) -> str:
+    """Return the task instance that a message is for, as JSON; an empty one for a message of another kind.
+
+    :param body: of Celery's protocol 2: arguments, named arguments, and what embeds them.
+    """
     try:
-        instance = json.loads(arguments[0])["ti"]
+        instance = json.loads(body[0][0])["ti"]
         told = {name: instance[name] for name in TOLD if name in instance}
     except (ValueError, LookupError, TypeError):
         told = {}
@@ -28,4 +30,4 @@ def summary(arguments: Sequence[Any]) -> str:
 @before_task_publish.connect(weak=False)
 def _summarise(body: Any = None, headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
-        headers["argsrepr"] = summary(body[0])
+        headers["argsrepr"] = summary(body)

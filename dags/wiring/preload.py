@@ -9,7 +9,7 @@ parent. No setting is read, so that a wrong one fails in the task that needs it,
 few tasks need its 500 MB, and it starts threads.
 
 A worker whose tasks are all backtests and optimisations imports what those compute with, too:
-`TRADING_OPS_PRELOAD=laboratory` in its environment (pandas, SciPy and Bokeh are 1.6 processor seconds).
+`TRADING_OPS_PRELOAD=laboratory` in its environment (pandas, Bokeh and the bundle's own: more than a processor second).
 """
 
 from __future__ import annotations

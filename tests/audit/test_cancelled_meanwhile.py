@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from include.audit.rows import RUN_OVER
 from ops.run_dir import REPOSITORY
-
-pytestmark = pytest.mark.slow
 
 DAGS = """
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -104,7 +103,7 @@ with Session() as session:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The end states of three runs, by their ids."""
+    """The end states of three runs by their ids, and what the audit rows say of them (`noted`)."""
     home: Path = tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
     (home / "dags" / "cancelled.py").write_text(DAGS)
@@ -115,14 +114,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PYTHONPATH": str(REPOSITORY),
-        "TRADING_OPS_DATA_DIR": str(home / "data"),
+        "TRADING_OPS_STATE_DIR": str(home / "state"),
     }
     migrated = _run(["-m", "airflow", "db", "migrate"], environment)
     assert migrated.returncode == 0, migrated.stderr
     told = _run(["-c", STORY, str(home / "dags")], environment)
     assert told.returncode == 0, told.stdout + told.stderr
     states: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
-    return states
+    lines = [json.loads(line) for file in (home / "state").rglob("*.jsonl") for line in file.read_text().splitlines()]
+    return {**states, "noted": {line["run_id"]: line["state"] for line in lines if line.get("kind") == RUN_OVER}}
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -133,7 +133,9 @@ def _run(arguments: list[str], environment: dict[str, str]) -> subprocess.Comple
 
 def test_a_run_that_was_cancelled_while_the_scheduler_looked_at_it_stays_failed(story: dict[str, Any]) -> None:
     assert story["cancelled"] == "failed"
+    assert story["noted"].get("cancelled") != "success"
 
 
 def test_a_run_that_ends_by_itself_succeeds_and_a_person_may_mark_a_failed_one(story: dict[str, Any]) -> None:
     assert (story["ended"], story["marked"]) == ("success", "success")
+    assert story["noted"]["ended"] == story["noted"]["marked"] == "success"

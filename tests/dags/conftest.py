@@ -12,6 +12,19 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def worker_environment(home: Path) -> dict[str, str]:
+    """Return what a Celery worker needs to import its application, at a broker and a Redis that nobody has."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(REPOSITORY),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONFIG": str(REPOSITORY / "airflow.cfg"),
+        "AIRFLOW__CELERY__BROKER_URL": "amqp://127.0.0.1:1//",
+        "AIRFLOW__CELERY__RESULT_BACKEND": "redis://127.0.0.1:1/0",
+        "TRADING_OPS_ROOT": str(REPOSITORY),
+    }
+
+
 @pytest.fixture(scope="session")
 def dag_bag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Parse `dags/` as the DAG processor does; needs no database."""

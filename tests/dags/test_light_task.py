@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from include.settings import Settings
 from include.store.collections import PRICE_PREDICTIONS
 from include.store.result_cache import result_cache
 from sandbox.mongod import Mongod
-from tests.conftest import REPOSITORY
+from tests.dags.conftest import worker_environment
 from tests.market.binance_server import running_binance
 from tests.ml.plain_models import KEY, NOW_MS, PlainBench
 from tests.store.redis_server import running_redis
@@ -77,14 +76,8 @@ def test_a_cached_answer_imports_neither_tensorflow_nor_anything_else_that_takes
     answered: str, db: Database[dict[str, Any]], mongod: Mongod, tmp_path: Path
 ) -> None:
     environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW_CONFIG": str(REPOSITORY / "airflow.cfg"),
-        "AIRFLOW__CELERY__BROKER_URL": "amqp://127.0.0.1:1//",
-        "AIRFLOW__CELERY__RESULT_BACKEND": "redis://127.0.0.1:1/0",
+        **worker_environment(tmp_path),
         "AIRFLOW_CONN_MONGO_DEFAULT": json.dumps({"conn_type": "mongo", "host": "127.0.0.1", "port": mongod.port}),
-        "TRADING_OPS_ROOT": str(REPOSITORY),
         "TRADING_OPS_STATE_DIR": str(tmp_path),
         "TRADING_OPS_MONGO_DATABASE": db.name,
         "TRADING_OPS_MODEL_ENCRYPTION_KEY": base64.b64encode(KEY).decode(),

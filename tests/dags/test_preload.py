@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops import compose
-from tests.conftest import REPOSITORY
+from tests.dags.conftest import worker_environment
 
 AS_A_WORKER = """
 import json, sys, threading
@@ -42,13 +41,7 @@ def test_backtests_find_imported_what_they_compute_with(
 ) -> None:
     said = compose.services()[service]["environment"]
     environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW_CONFIG": str(REPOSITORY / "airflow.cfg"),
-        "AIRFLOW__CELERY__BROKER_URL": "amqp://127.0.0.1:1//",
-        "AIRFLOW__CELERY__RESULT_BACKEND": "redis://127.0.0.1:1/0",
-        "TRADING_OPS_ROOT": str(REPOSITORY),
+        **worker_environment(tmp_path),
         **{name: value for name, value in said.items() if name == "TRADING_OPS_PRELOAD"},
     }
     ran = subprocess.run(

@@ -133,6 +133,8 @@ print(json.dumps([taken.headers["argsrepr"], taken.payload[0][0]]))
     assert "eyJ.secret.x" in message, "the worker has it"
 
 
-@pytest.mark.parametrize("arguments", [(), ("no JSON",), ('{"type": "ExecuteCallback"}',), ("[]",)])
-def test_a_message_of_another_kind_says_nothing(arguments: tuple[str, ...]) -> None:
-    assert summary(arguments) == '{"ti":{}}'
+@pytest.mark.parametrize(
+    "body", [None, {"args": ["secret"]}, ((), {}, {}), (("no JSON",),), (('{"type": "ExecuteCallback"}',),), (("[]",),)]
+)
+def test_a_message_of_another_kind_says_nothing(body: Any) -> None:
+    assert summary(body) == '{"ti":{}}'

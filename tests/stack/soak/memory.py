@@ -76,13 +76,15 @@ class Series:
     """The samples of one component."""
 
     component: str
+    pooled: bool
+    """Whether its children stay; those of a DAG processor, for instance, are gone after a file."""
     samples: list[Sample] = field(default_factory=list)
 
     def growths(self, since_s: float, block_s: float) -> dict[str, Growth]:
         """Return how fast the processes that stay grow, from a moment on: `first`, and `pool` where there is one."""
         looks = [sample for sample in self.samples if sample.at_s >= since_s]
         found = {"first": growth([(sample.at_s, sample.first) for sample in looks], block_s)}
-        if pool := [(sample.at_s, sample.pool) for sample in looks if sample.pool is not None]:
+        if self.pooled and (pool := [(sample.at_s, sample.pool) for sample in looks if sample.pool is not None]):
             found["pool"] = growth(pool, block_s)
         return found
 

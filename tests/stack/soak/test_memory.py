@@ -54,7 +54,8 @@ def test_nothing_that_stays_grows(stack: Stack, full: bool, tmp_path: Path) -> N
     assert first.state == "success", first.story
     lasts_s = FULL_S if full else QUICK_S
     watched = [name for name in stack.twin.components() if name.startswith("worker-")]
-    series = {name: Series(name) for name in (*watched, "scheduler", "api-server", "dag-processor", "triggerer")}
+    pooled = (*watched, "scheduler", "triggerer")
+    series = {name: Series(name, name in pooled) for name in (*pooled, "api-server", "dag-processor")}
     work, runs = mixed_work(stack), []
     began = time.monotonic()
     with (tmp_path / "memory.csv").open("w") as file:
