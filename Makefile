@@ -34,7 +34,7 @@ test: venv servers ## Run all tests but those of the distributed mode
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form
-	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 tests/stack $(PYTEST_ARGS)
+	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack $(PYTEST_ARGS)
 
 chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (long)
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack/chaos --full $(PYTEST_ARGS)

@@ -1,7 +1,8 @@
 """Brings Airflow's database to what this environment needs: tables, roles, admin, pools, connections.
 
-Each step is a command of Airflow's own CLI, but all of them run in this one process: importing Airflow costs
-more than any of them. The plan arrives as JSON on standard input, because it holds a password.
+Tables, pools and connections are made by commands of Airflow's own CLI, roles and the admin through FAB's security
+manager as its commands do it; all in this one process, since importing Airflow and building FAB's application cost more
+than any of it. The plan arrives as JSON on standard input, because it holds a password.
 
     python -m ops.airflow_setup < plan.json
 """
@@ -47,35 +48,60 @@ def rights_of(entries: list[dict[str, str]]) -> Rights:
     return rights
 
 
-def sync_roles(cli: Cli, wanted_file: Path, folder: Path) -> None:
-    """Make the roles of the file exist with exactly the rights of the file.
+def sync_people(wanted: Rights, admin: str, password: str) -> None:
+    """Make the roles exist with exactly these rights, and the admin with this password.
 
-    `airflow roles import` does not do: it leaves existing roles as they are, so that rights added or taken away
-    since the environment was made would never arrive, and it builds FAB's application anew for every line, which
-    takes some ten seconds. Airflow's built-in roles have no rights in the file and stay as they are.
+    `airflow roles import` does not do: it leaves existing roles as they are, so that rights added or taken away since
+    the environment was made would never arrive. The commands that do it one by one each build FAB's application anew,
+    which takes longer than all the rest; here it is built once. Airflow's built-in roles have no rights in the file
+    and stay as they are.
+
+    :raises RuntimeError: when a right names what FAB does not know.
     """
-    wanted = {name: rights for name, rights in rights_of(json.loads(wanted_file.read_text())).items() if rights}
-    cli("roles", "create", *wanted)
-    exported = folder / "roles.json"
-    cli("roles", "export", str(exported))
-    existing = rights_of(json.loads(exported.read_text()))
-    missing = {name: rights - existing[name] for name, rights in wanted.items()}
-    surplus = {name: existing[name] - rights - {GRANTED_TO_ALL} for name, rights in wanted.items()}
-    for command, changes in (("add-perms", missing), ("del-perms", surplus)):
-        for roles, resources, action in grouped(changes):
-            cli("roles", command, *roles, "--resource", *resources, "--action", action)
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+    with get_application_builder() as builder:
+        for name, rights in wanted.items():
+            if rights:
+                _sync_role(builder.sm, name, rights)
+        _sync_admin(builder.sm, admin, password)
 
 
-def grouped(changes: Rights) -> list[tuple[tuple[str, ...], list[str], str]]:
-    """Return the same rights as few (roles, resources, action), each meaning every role with every resource."""
-    holders: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for role in sorted(changes):
-        for right in changes[role]:
-            holders[right].append(role)
-    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
-    for (resource, action), roles in sorted(holders.items()):
-        groups[tuple(roles), action].append(resource)
-    return [(roles, resources, action) for (roles, action), resources in groups.items()]
+def _general(role: Any) -> dict[tuple[str, str], Any]:
+    """Return a role's rights but those that a DAG gives it."""
+    return {
+        (permission.resource.name, permission.action.name): permission
+        for permission in role.permissions
+        if not permission.resource.name.startswith(PER_DAG_PREFIXES)
+    }
+
+
+def _sync_role(manager: Any, name: str, wanted: set[tuple[str, str]]) -> None:
+    role = manager.find_role(name) or manager.add_role(name)
+    existing = _general(role)
+    for resource, action in sorted(wanted - existing.keys()):
+        # FAB would make what is misspelled.
+        if manager.get_resource(resource) is None or manager.get_action(action) is None:
+            raise RuntimeError(f"The role {name} has the right {action} on {resource!r}, which FAB does not know")
+        manager.add_permission_to_role(role, manager.create_permission(action, resource))
+    for right in sorted(existing.keys() - wanted - {GRANTED_TO_ALL}):
+        manager.remove_permission_from_role(role, existing[right])
+    manager.session.refresh(role)
+    if wrong := (_general(role).keys() ^ wanted) - {GRANTED_TO_ALL}:  # FAB logs what fails and goes on
+        raise RuntimeError(f"FAB did not give and take all rights of the role {name}: {sorted(wrong)} differ")
+
+
+def _sync_admin(manager: Any, name: str, password: str) -> None:
+    from werkzeug.security import check_password_hash
+
+    user = manager.find_user(name)
+    if user is None:
+        role = manager.find_role("Admin")
+        if not manager.add_user(name, "Trading", "Ops", "admin@example.invalid", role, password):
+            raise RuntimeError(f"FAB did not make the user {name}; its reason is in the lines above")
+    # A new password ends the user's sessions, which the same one need not.
+    elif not check_password_hash(user.password or "", password) and not manager.reset_password(user.id, password):
+        raise RuntimeError(f"FAB did not change the password of {name}; its reason is in the lines above")
 
 
 def set_up(plan: dict[str, Any], folder: Path) -> None:
@@ -86,20 +112,14 @@ def set_up(plan: dict[str, Any], folder: Path) -> None:
     :param folder: for the files that Airflow's import commands read.
     """
     database = plan.get("database")
-    is_new = database is not None and not Path(database).exists()
     cli = airflow_cli()
     cli("db", "migrate")
     if database is not None:
         # Readers and the one writer of SQLite stop blocking each other. The setting stays in the file.
         with sqlite3.connect(database, timeout=60) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-    sync_roles(cli, Path(plan["roles_file"]), folder)
-    admin, password = plan["admin"]["name"], plan["admin"]["password"]
-    names = ("--firstname", "Trading", "--lastname", "Ops", "--email", "admin@example.invalid")
-    secret = f"--password={password}"  # one argument: a password may begin with a dash
-    cli("users", "create", "--username", admin, "--role", "Admin", secret, *names)
-    if not is_new:
-        cli("users", "reset-password", "--username", admin, secret)
+    roles = rights_of(json.loads(Path(plan["roles_file"]).read_text()))
+    sync_people(roles, plan["admin"]["name"], plan["admin"]["password"])
     for kind, options in (("pools", ()), ("connections", ("--overwrite",))):
         file = folder / f"{kind}.json"
         file.write_text(json.dumps(plan[kind]))
