@@ -30,10 +30,11 @@ stack: venv servers ## Start the distributed mode as processes of this machine: 
 stack-down: venv ## End the stack and delete everything that it wrote
 	@$(PYTHON_IN_VENV) -m ops.stack remove
 
-test: venv servers ## Run all tests but those of the distributed mode
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+test: venv servers ## Run all tests but the long ones and those of the distributed mode
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
 
-test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form
+test-stack: venv servers ## Run the long tests, then those of the distributed mode on the stack, in their quick form
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack $(PYTEST_ARGS)
 
 chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (long)

@@ -178,6 +178,7 @@ def test_a_killed_component_is_reported_and_comes_back(running: Running) -> None
         assert "triggerer ended by itself" in command(name, running.run_dir).stdout
 
 
+@pytest.mark.long
 def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there_and_trains(running: Running) -> None:
     answer = command("down", running.run_dir)
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -32,7 +32,7 @@ from sandbox.mongod import Mongod
 from sandbox.postgres import Postgres, find_postgres, start_postgres
 from sandbox.rabbitmq import Login, RabbitMq, start_rabbitmq
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SLACK = "AIRFLOW_CONN_SLACK_DEFAULT"
 ROLES = """

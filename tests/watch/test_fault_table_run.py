@@ -23,6 +23,8 @@ from tests.chain.conftest import Bundle, RunView, eventually
 from tests.watch.conftest import Doors
 from tests.watch.traces import audit, kill_try, letter, running_try
 
+pytestmark = pytest.mark.long
+
 OUTAGE_S = 60.0
 RESULTS = {
     "daily_portfolio_report": collections.PORTFOLIO_REPORTS,
