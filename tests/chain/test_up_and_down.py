@@ -167,18 +167,25 @@ def test_a_second_up_says_that_it_runs_already(running: Running) -> None:
     assert running.password not in answer.stdout
 
 
-def test_a_killed_component_is_reported_and_comes_back(running: Running) -> None:
-    victim = running.status.components["triggerer"]["pid"]
+@pytest.fixture(scope="module")
+def killed(running: Running) -> int:
+    """The process id of a triggerer that was killed and has been started again."""
+    victim = int(running.status.components["triggerer"]["pid"])
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: running.status.components["triggerer"]["restarts"] == 1, timeout_s=60)
+    return victim
+
+
+def test_a_killed_component_is_reported_and_comes_back(running: Running, killed: int) -> None:
     (crash,) = running.status.crashes
     assert (crash.component, crash.exit_code) == ("triggerer", -9)
-    assert running.status.components["triggerer"]["pid"] != victim
+    assert running.status.components["triggerer"]["pid"] != killed
     for name in ("status", "up"):
         assert "triggerer ended by itself" in command(name, running.run_dir).stdout
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("killed")
 def test_down_leaves_nothing_and_a_new_start_keeps_what_was_there_and_trains(running: Running) -> None:
     answer = command("down", running.run_dir)
     assert answer.returncode == 0, answer.stdout + answer.stderr
