@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 SHARED = ("tests/chain", "tests/watch")
 """Folders whose files share one running Airflow each."""
-LONG = (*SHARED, "tests/ml/test_honesty.py", "tests/health", "tests/ml")
+LONG = (*SHARED, "tests/health", "tests/ml")
 """What takes longest begins first, so that nobody works alone at the end."""
 
 pytest_plugins = ["tests.fixtures_sandbox"]

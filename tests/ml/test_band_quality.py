@@ -32,7 +32,7 @@ def candles(market_data_dir: Path) -> Candles:
     return case_candles(real_candles(market_data_dir, "BTCUSDT", "2025-01-01", 3 * 366), DAYS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_the_band_of_a_network_trained_until_2023_holds_72_to_88_percent_of_the_returns_of_2024(
     model_type: ModelType, candles: Candles

@@ -11,7 +11,7 @@ import pytest
 from include.ml.config import ModelType, Target
 from tests.ml.trials import Trial, run_trial
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("target", ["return", "trend"])
