@@ -7,7 +7,7 @@ LOCK_ARGS ?=
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status stack stack-down test test-stack chaos load critical lint lock bench venv servers
+.PHONY: help up demo down status stack stack-down test test-long test-stack chaos load critical lint lock bench venv servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,10 @@ stack-down: venv ## End the stack and delete everything that it wrote
 test: venv servers ## Run all tests but the long ones and those of the distributed mode
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
 
-test-stack: venv servers ## Run the long tests, then those of the distributed mode on the stack, in their quick form
+test-long: venv servers ## Run the tests that take a minute or more each: outages, backup, training on random walks
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
+
+test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form
 	@STACK_TESTS=1 $(PYTHON_IN_VENV) -m pytest -n 0 -s tests/stack $(PYTEST_ARGS)
 
 chaos: venv servers ## Kill and stop what the stack consists of, one after the other; prints what was lost (long)
