@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 SHARED = ("tests/chain", "tests/watch")
 """Folders whose files share one running Airflow each."""
-LONG = (*SHARED, "tests/health", "tests/ml")
+BEGIN_FIRST = (*SHARED, "tests/health", "tests/ml")
 """What takes longest begins first, so that nobody works alone at the end."""
 
 pytest_plugins = ["tests.fixtures_sandbox"]
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first; xdist is told to keep this order (`--no-loadscope-reorder`)."""
 
     def rank(item: pytest.Item) -> int:
-        return next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
+        return next((at for at, name in enumerate(BEGIN_FIRST) if item.nodeid.startswith(name)), len(BEGIN_FIRST))
 
     items.sort(key=rank)
 
