@@ -56,7 +56,7 @@ def sync_people(wanted: Rights, admin: str, password: str) -> None:
     which takes longer than all the rest; here it is built once. Airflow's built-in roles have no rights in the file
     and stay as they are.
 
-    :raises RuntimeError: when a right names what FAB does not know.
+    :raises RuntimeError: when a right names what FAB does not know, or FAB did not do what it was told.
     """
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
