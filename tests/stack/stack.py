@@ -8,13 +8,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pymongo
+import pytest
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
@@ -36,6 +37,19 @@ SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "",
 }
 """What the tests change of what is shipped: limits of people's patience, none of the numbers that bound the work."""
+
+SHARED = {
+    # The chain retrains every configured symbol with the configured epochs: once and briefly is enough to see it.
+    "TRADING_OPS_SYMBOLS": "BTCUSDT",
+    "TRADING_OPS_RETRAIN_EPOCHS": "2",
+    "TRADING_OPS_RETRAIN_DAYS": "30",
+    # Two epochs are as good as the market of the day allows: whether they deploy is not what is tested here.
+    "TRADING_OPS_MIN_DEPLOY_ACCURACY": "0.3",
+    "TRADING_OPS_MIN_DEPLOY_SKILL": "-0.7",
+    # A second one takes over what a lost one has begun. The pool's slots are two, as with one.
+    "TRADING_OPS_CPU_TRAINING_WORKERS": "2",
+}
+"""Settings of the stack that several folders share."""
 
 COMMAND_TIMEOUT_S = 700
 POLL_S = 0.25
@@ -186,6 +200,31 @@ def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
         assert removed.returncode == 0, removed.stdout + removed.stderr
     finally:
         kill_owned(run_dir.path)
+
+
+class OneStack:
+    """Starts stacks for the tests, one at a time: the machine has no room for two. It ends with its block."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        """Nothing is started yet."""
+        self._folders, self._running = folders, ExitStack()
+        self._stack: Stack | None = None
+        self._settings: dict[str, str] = {}
+
+    def __enter__(self) -> OneStack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def set_as(self, settings: Mapping[str, str]) -> Stack:
+        """Return the running stack if it is set so; end it and start another one if it is not."""
+        if self._stack is None or self._settings != settings:
+            self._stack = None
+            self._running.close()
+            self._settings = dict(settings)
+            self._stack = self._running.enter_context(running_stack(self._folders.mktemp("stack"), **settings))
+        return self._stack
 
 
 @contextmanager

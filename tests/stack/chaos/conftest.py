@@ -1,16 +1,13 @@
-"""One stack for the tests of this folder, with schedules, and a second training worker to take over."""
+"""The tests of this folder use the shared stack: with schedules, and a second training worker to take over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.stack.stack import Stack, running_stack
+from tests.stack.stack import SHARED, OneStack, Stack
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The running stack; it ends with the folder's last test."""
-    with running_stack(tmp_path_factory.mktemp("chaos"), TRADING_OPS_CPU_TRAINING_WORKERS="2") as running:
-        yield running
+def stack(one_stack: OneStack) -> Stack:
+    """The running stack."""
+    return one_stack.set_as(SHARED)

@@ -12,8 +12,8 @@ from tests.stack.chaos import work
 from tests.stack.figures import note
 from tests.stack.stack import Stack
 
-EPOCHS, EPOCHS_IN_QUICK_FORM = 400, 60
-QUEUED, QUEUED_IN_QUICK_FORM = 20, 8
+EPOCHS, EPOCHS_IN_QUICK_FORM = 400, 30
+QUEUED, QUEUED_IN_QUICK_FORM = 20, 5
 
 
 @dataclass(frozen=True)

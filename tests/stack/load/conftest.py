@@ -6,14 +6,13 @@ Beside the shipped bundle it has one with a DAG whose task does nothing, to comp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
 from ops.run_dir import REPOSITORY
-from tests.stack.stack import Stack, running_stack
+from tests.stack.stack import OneStack, Stack
 
 BUNDLE = Path(__file__).resolve().parent / "bundle"
 
@@ -27,12 +26,13 @@ def bundles() -> str:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The running stack; it ends with the folder's last test."""
-    with running_stack(
-        tmp_path_factory.mktemp("load"),
-        AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
-        AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=bundles(),
-        TRADING_OPS_PREDICTION_CACHE_TTL_S="86400",  # a long measurement asks nothing anew in its middle
-    ) as running:
-        yield running
+def stack(one_stack: OneStack) -> Stack:
+    """The running stack; no other folder uses it."""
+    return one_stack.set_as(
+        {
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
+            # A long measurement asks nothing anew in its middle.
+            "TRADING_OPS_PREDICTION_CACHE_TTL_S": "86400",
+        }
+    )

@@ -1,16 +1,13 @@
-"""One stack for the tests of this folder, with schedules: what goes on by itself is part of what is looked at."""
+"""The tests of this folder have schedules: what goes on by itself is part of what is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.stack.stack import Stack, running_stack
+from tests.stack.stack import SHARED, OneStack, Stack
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The running stack; it ends with the folder's last test."""
-    with running_stack(tmp_path_factory.mktemp("soak")) as running:
-        yield running
+def stack(one_stack: OneStack, full: bool) -> Stack:
+    """The running stack: in the full form a new one, as shipped; in the quick form the shared one."""
+    return one_stack.set_as({} if full else SHARED)

@@ -76,7 +76,7 @@ def test_nothing_that_stays_grows(stack: Stack, full: bool, tmp_path: Path) -> N
     too_fast: list[str] = []
     for name, one in series.items():
         if name in watched:
-            trains = name == TRAINS
+            trains = stack.twin.components()[name] == TRAINS
             most[name] = max(sample.whole - tensorflow_mib * sample.tasks * trains for sample in one.samples)
             note(f"{name}: most memory, beside TensorFlow's own (MiB)", most[name], WORKER_LIMIT_MIB)
         for kind, growth in one.growths(WARM_UP_SHARE * lasts_s, BLOCK_S if full else QUICK_S / 8).items():
