@@ -30,6 +30,7 @@ def kill(task: dict[str, Any]) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_tc_async_006_a_killed_training_continues_behind_its_last_finished_epoch(bundle: Bundle) -> None:
     conf = {"model_type": "lstm", "symbol": "LINKUSDT", "epochs": 40, "deploy": False}
     run_id = bundle.start("train_model", conf)
