@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from include.ml.forward_pass import outputs_at
 from include.ml.labels import QUANTILE_HORIZONS
 from include.ml.quantile_prior import BAND_SHARE, NORMAL_WORTH
 
@@ -26,7 +27,6 @@ FloatArray = NDArray[np.float64]
 
 MOST_SHIFT = 1.0
 """Limit of the change, in the raw units under the softplus: a half-width of 1.28 stays between 0.67 and 2.09."""
-_BATCH = 1024
 
 
 def calibrate_band(model: keras.Model, dataset: Dataset) -> FloatArray:
@@ -38,11 +38,8 @@ def calibrate_band(model: keras.Model, dataset: Dataset) -> FloatArray:
     and 8 hours came from 82.0 and 83.6 % to 79.2 and 81.5 %.
     """
     rows = dataset.inner
-    parts = [
-        np.asarray(model(dataset.windows(rows[at : at + _BATCH]), training=False)["quantiles"], np.float64)
-        for at in range(0, len(rows), _BATCH)
-    ]
-    shift = band_shift(np.concatenate(parts), dataset.quantile_target[rows], dataset.quantile_mask[rows] > 0)
+    quantiles = outputs_at(model, dataset.features, rows)["quantiles"].astype(np.float64)
+    shift = band_shift(quantiles, dataset.quantile_target[rows], dataset.quantile_mask[rows] > 0)
     bias = model.get_layer("quantiles").dense.bias
     moved = np.concatenate([np.zeros_like(shift), shift, shift])  # medians, widths below, widths above
     bias.assign(np.asarray(bias.value.numpy() + moved, np.float32))

@@ -15,13 +15,12 @@ from include.errors import BadInputError, IntegrityError
 from include.market.candles import Candles, check_candles
 from include.ml.evaluation import Evaluation, coverage_pct, evaluate
 from include.ml.features import compute_features, trailing_volatility
+from include.ml.forward_pass import outputs_at
 from include.ml.labels import labels, scaled_returns, trend_baseline
 from include.ml.spec import ModelSpec
 
 if TYPE_CHECKING:
     import keras
-
-_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +134,10 @@ def _forward(
             f"({', '.join(names)}); train it again"
         )
     scaled = spec.scale(features)
-    offsets = np.arange(1 - spec.window, 1)
-    probability, quantiles = [], []
-    for at in range(0, len(rows), _BATCH):
-        part = rows[at : at + _BATCH] - first
-        output = model(scaled[part[:, None] + offsets], training=False)
-        probability.append(np.asarray(output["probability"], np.float64)[:, 0])
-        quantiles.append(np.asarray(output["quantiles"], np.float64))
-    if not all(np.isfinite(part).all() for part in (*probability, *quantiles)):
+    output = outputs_at(model, scaled, rows - first)
+    probability, quantiles = (output[name].astype(np.float64) for name in ("probability", "quantiles"))
+    if not (np.isfinite(probability).all() and np.isfinite(quantiles).all()):
         raise IntegrityError(
             f"The {spec.model_type} model of {spec.symbol} forecasts values that are not numbers; train it again"
         )
-    return np.concatenate(probability), np.concatenate(quantiles)
+    return probability[:, 0], quantiles

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import IntegrityError
+from include.ml.forward_pass import outputs_for
 from include.ml.light.forward import Arrays, forward
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def require_light_agreement(model: keras.Model, model_type: str, arrays: Arrays,
     :raises BadInputError: for windows that do not fit, or none.
     """
     light = forward(model_type, [arrays], windows)
-    heavy = model(np.asarray(windows, np.float32), training=False)
+    heavy = outputs_for(model, windows)
     pairs = {
-        "probability": (light.probability_up, np.asarray(heavy["probability"])[:, 0]),
-        "quantiles": (light.quantiles, np.asarray(heavy["quantiles"])),
+        "probability": (light.probability_up, heavy["probability"][:, 0]),
+        "quantiles": (light.quantiles, heavy["quantiles"]),
     }
     for name, (ours, keras_s) in pairs.items():
         same_shape = ours.shape == keras_s.shape
