@@ -99,6 +99,7 @@ def airflow(environment: Environment) -> list[Component]:
             environment.run_dir.log(name),
             ready=partial(healthy, name),
             ready_timeout_s=HEALTH_TIMEOUT_S,
+            ends_last=name == "api-server",
         )
         for name, command in AIRFLOW_COMMANDS.items()
     ]

@@ -41,6 +41,7 @@ class Component:
     :param grace_s: how long it may take to end when asked, before it is killed.
     :param end_signal: how it is asked to end.
     :param end_group: whether its whole session is asked, not only its first process (a shell that starts a server).
+    :param ends_last: of those that were started together, it ends when the others have: they report to it to the end.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Component:
     grace_s: float = 10.0
     end_signal: signal.Signals = signal.SIGTERM
     end_group: bool = False
+    ends_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class _Slot:
     """Where one component stands: it runs, or is started again when `due`, or a thread starts or ends it."""
 
     component: Component
+    layer: int
     process: subprocess.Popen[bytes] | None = None
     due: float = 0.0
     work: Future[subprocess.Popen[bytes] | None] | None = None
@@ -95,7 +98,7 @@ def release(run_dir: Path, name: str) -> None:
 
 
 class Supervisor:
-    """Starts components in order, watches them, and ends them in the opposite order.
+    """Starts components in groups, watches them, and ends the groups in the opposite order.
 
     :param run_dir: the folder by which the environment's processes are recognised.
     :param status_file: written at every change.
@@ -121,8 +124,9 @@ class Supervisor:
         :raises StartError: when one ends or is not ready in time.
         :raises StopRequestedError: when the end was asked for meanwhile.
         """
+        layer = 1 + max((slot.layer for slot in self._slots.values()), default=0)
         for component in components:
-            slot = self._slots[component.name] = _Slot(component)
+            slot = self._slots[component.name] = _Slot(component, layer)
             self._running(slot, component.start())
         for component in components:
             self._wait_ready(self._slots[component.name])
@@ -135,16 +139,29 @@ class Supervisor:
         return True
 
     def stop(self, state: State = State.STOPPED, detail: str = "") -> None:
-        """End all components, the last started first, and say so."""
+        """End all components, those started last first and those started together at once, and say so."""
         self._threads.shutdown()
         for slot in self._slots.values():
             self._finish_work(slot)
-        for name, slot in reversed(list(self._slots.items())):
-            self.say(State.STOPPING, f"ending {name}")
-            killed = self._end(slot.component, slot.process) if slot.process is not None else 0
-            self.status.components[name] |= {"pid": None, "killed": killed}
-            del self._slots[name]
+        while self._slots:
+            last = max(slot.layer for slot in self._slots.values())
+            together = [slot for slot in self._slots.values() if slot.layer == last]
+            waits = [slot for slot in together if slot.component.ends_last]
+            self._end_at_once([slot for slot in together if not slot.component.ends_last])
+            self._end_at_once(waits)
         self.say(state, detail)
+
+    def _end_at_once(self, slots: Sequence[_Slot]) -> None:
+        if not slots:
+            return
+        self.say(State.STOPPING, f"ending {', '.join(slot.component.name for slot in slots)}")
+        with ThreadPoolExecutor(len(slots)) as threads:
+            killed = threads.map(
+                lambda slot: self._end(slot.component, slot.process) if slot.process is not None else 0, slots
+            )
+        for slot, number in zip(slots, killed, strict=True):
+            self.status.components[slot.component.name] |= {"pid": None, "killed": number}
+            del self._slots[slot.component.name]
 
     # --- one component
 

@@ -95,7 +95,7 @@ def _component(twin: Twin, component: str, service: str) -> Component:
         return spawn(twin.command(service, component), twin.variables(service, component), log)
 
     ready = partial(_ready, twin, component, service)
-    return Component(component, start, log, ready, READY_TIMEOUT_S, GRACE_S)
+    return Component(component, start, log, ready, READY_TIMEOUT_S, GRACE_S, ends_last=service == "api-server")
 
 
 def _ready(twin: Twin, component: str, service: str) -> bool:

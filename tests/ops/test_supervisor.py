@@ -123,25 +123,53 @@ def test_the_end_may_be_asked_for_while_components_still_start(run_dir: Path) ->
     assert read(run_dir).state is State.STOPPED
 
 
-def test_components_end_in_the_opposite_order_of_their_start(run_dir: Path) -> None:
-    order = run_dir / "order"
-    ready = run_dir / "ready"
+def leaving(order: Path, ready: Path, name: str, until: Path | None = None) -> str:
+    """Return the code of a process that writes down its end, and is in no hurry while it waits for a file."""
+    return (
+        "import os, signal, sys, time\n"
+        "def leave(*_):\n"
+        f"    open({str(order)!r}, 'a').write('asked:' + {name!r} + ' ')\n"
+        f"    while not os.path.exists({str(until or ready)!r}): time.sleep(0.02)\n"
+        f"    open({str(order)!r}, 'a').write({name!r} + ' ')\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, leave)\n"
+        f"open({str(ready / name)!r}, 'w')\n"
+        "time.sleep(600)"
+    )
+
+
+def test_groups_end_in_the_opposite_order_of_their_start(run_dir: Path) -> None:
+    order, ready = run_dir / "order", run_dir / "ready"
+    ready.mkdir()
+    boss = supervisor(run_dir)
+    for name in ("database", "api", "scheduler"):
+        boss.start([component(run_dir, name, leaving(order, ready, name), ready=(ready / name).exists)])
+    boss.stop()
+    ended = [word for word in order.read_text().split() if not word.startswith("asked:")]
+    assert ended == ["scheduler", "api", "database"]
+    assert owned(run_dir) == []
+
+
+def test_those_started_together_end_together_but_for_whom_they_report_to(run_dir: Path) -> None:
+    order, ready, may_go = run_dir / "order", run_dir / "ready", run_dir / "may_go"
     ready.mkdir()
 
-    def code(name: str) -> str:
-        return (
-            "import signal, sys, time\n"
-            f"def leave(*_): open({str(order)!r}, 'a').write({name!r} + ' '); sys.exit(0)\n"
-            "signal.signal(signal.SIGTERM, leave)\n"
-            f"open({str(ready / name)!r}, 'w')\n"
-            "time.sleep(600)"
-        )
+    def made(name: str, until: Path | None = None, **options: object) -> Component:
+        return component(run_dir, name, leaving(order, ready, name, until), ready=(ready / name).exists, **options)
 
     boss = supervisor(run_dir)
-    names = ["database", "api", "scheduler"]
-    boss.start([component(run_dir, name, code(name), ready=(ready / name).exists) for name in names])
-    boss.stop()
-    assert order.read_text().split() == ["scheduler", "api", "database"]
+    boss.start([made("api", ends_last=True), made("worker", may_go), made("scheduler", may_go)])
+    stopping = threading.Thread(target=boss.stop)
+    stopping.start()
+    eventually(lambda: order.exists() and {"asked:worker", "asked:scheduler"} <= set(order.read_text().split()))
+    assert "asked:api" not in order.read_text(), "the others still report to it"
+    assert read(run_dir).detail == "ending worker, scheduler"
+    may_go.touch()
+    stopping.join()
+    assert set(order.read_text().split()[:4]) == {"asked:worker", "asked:scheduler", "worker", "scheduler"}
+    assert order.read_text().split()[4:] == ["asked:api", "api"]
+    assert owned(run_dir) == []
+    assert [entry["killed"] for entry in read(run_dir).components.values()] == [0, 0, 0]
 
 
 def test_a_start_that_fails_while_restarting_counts_as_a_crash(run_dir: Path) -> None:
