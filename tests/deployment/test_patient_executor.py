@@ -17,7 +17,7 @@ SET_UP = """
 import json, os
 from types import SimpleNamespace
 os.environ["AIRFLOW__CELERY__BROKER_URL"] = "amqp://u:p@127.0.0.1:{port}/v"
-os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "redis://127.0.0.1:{redis_port}/0"
+os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "{results}redis://127.0.0.1:{redis_port}/0"
 os.environ["AIRFLOW__CELERY__OPERATION_TIMEOUT"] = "0.3"
 from airflow.executors.executor_loader import ExecutorLoader
 from airflow.models.taskinstancekey import TaskInstanceKey
@@ -40,11 +40,17 @@ print(json.dumps([list(executor.workload_publish_retries.values()), len(executor
 
 
 def ask(ask_airflow: Any, code: str, redis_port: int | None = None) -> Any:
-    executors = compose.environment_of(
-        {"environment": {"E": compose.parsed()["x-airflow"]["AIRFLOW__CORE__EXECUTOR"]}}, {}
-    )["E"]
+    shipped = compose.parsed()["x-airflow"]
+    results, _, address = shipped["AIRFLOW__CELERY__RESULT_BACKEND"].partition("redis://")
+    assert address
     return ask_airflow(
-        SET_UP.format(port=free_port(), redis_port=redis_port or free_port(), executors=executors) + code
+        SET_UP.format(
+            port=free_port(),
+            results=results,
+            redis_port=redis_port or free_port(),
+            executors=shipped["AIRFLOW__CORE__EXECUTOR"],
+        )
+        + code
     )
 
 
@@ -87,6 +93,32 @@ print(json.dumps([
     assert unknown == [2], "only what nobody has sent is started anew"
     assert running
     assert adopted == "two"
+
+
+def test_states_are_asked_for_and_nobody_subscribes_to_what_was_sent(ask_airflow: Any, tmp_path: Path) -> None:
+    redis = start_redis(tmp_path)
+    try:
+        channels, states = ask(
+            ask_airflow,
+            """
+from kombu import Connection
+backend = executor.celery_app.backend
+with Connection("memory://") as connection:
+    sent = [
+        executor.celery_app.tasks["execute_workload"].apply_async(args=("{}",), queue="q", connection=connection)
+        for _ in range(3)
+    ]
+backend.store_result(sent[0].id, None, "SUCCESS")
+channels = backend.client.pubsub_channels()
+states = executor.bulk_state_fetcher.get_many(sent)
+print(json.dumps([[channel.decode() for channel in channels], [states[one.id][0] for one in sent]]))
+""",
+            redis.port,
+        )
+    finally:
+        redis.stop()
+    assert channels == []
+    assert states == ["SUCCESS", "PENDING", "PENDING"]
 
 
 @pytest.mark.parametrize(("ended_by", "waits_s", "code"), [("OSError()", 30, 1), ("SystemExit(0)", 1, 7)])
