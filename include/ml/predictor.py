@@ -73,8 +73,8 @@ def predict(
     by less than 0.001.
 
     :raises BadInputError: for corrupt candles, candles of another symbol or timeframe, or when no bar is left.
-    :raises IntegrityError: when the model was trained with other features than this code computes, or forecasts
-        values that are not numbers.
+    :raises IntegrityError: when the model was trained with other features than this code computes, reads other windows
+        than its description says, or forecasts values that are not numbers.
     """
     check_candles(candles)
     if (candles.symbol, candles.timeframe) != (spec.symbol, spec.timeframe):
@@ -132,6 +132,11 @@ def _forward(
         raise IntegrityError(
             f"The model was trained with other features ({', '.join(spec.feature_names)}) than this code computes "
             f"({', '.join(names)}); train it again"
+        )
+    if model.input_shape[1:] != (spec.window, len(names)):
+        raise IntegrityError(
+            f"The {spec.model_type} model of {spec.symbol} reads windows of {model.input_shape[1:]}, its description "
+            f"says {(spec.window, len(names))} (bars, features); train it again"
         )
     scaled = spec.scale(features)
     output = outputs_at(model, scaled, rows - first)

@@ -138,6 +138,12 @@ def test_a_model_of_other_features_is_refused(trained: dict[str, Trained]) -> No
         predict(trained["lstm"].model, renamed, CANDLES)
 
 
+def test_a_model_of_other_windows_than_its_description_says_is_refused(trained: dict[str, Trained]) -> None:
+    spec, model = trained["gru"].dataset.spec, trained["gru"].model
+    with pytest.raises(IntegrityError, match=rf"reads windows of \({spec.window}, .*says \({spec.window - 1}, "):
+        predict(model, replace(spec, window=spec.window - 1), CANDLES)
+
+
 def test_a_description_of_other_code_is_refused(trained: dict[str, Trained]) -> None:
     from include.ml.spec import ModelSpec
 
