@@ -33,7 +33,7 @@ stack-down: venv ## End the stack and delete everything that it wrote
 test: venv servers ## Run all tests but the long ones and those of the distributed mode
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
 
-test-long: venv servers ## Run the tests that take minutes: outages, backup, down and up again, training on random walks
+test-long: venv servers ## Run the tests that take minutes: outages, kills, backup, down and up again, long trainings
 	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
 
 test-stack: venv servers ## Run the tests of the distributed mode on the stack, in their quick form

@@ -139,7 +139,7 @@ class Supervisor:
         return True
 
     def stop(self, state: State = State.STOPPED, detail: str = "") -> None:
-        """End all components, those started last first and those started together at once, and say so."""
+        """End all components and say so: the last group first, a group at once, but for those that are to end last in it."""
         self._threads.shutdown()
         for slot in self._slots.values():
             self._finish_work(slot)
