@@ -139,7 +139,7 @@ class Supervisor:
         return True
 
     def stop(self, state: State = State.STOPPED, detail: str = "") -> None:
-        """End all components and say so: the last group first, a group at once, but for those that are to end last in it."""
+        """End all components and say so: the last group first, each group at once, but for its `ends_last`."""
         self._threads.shutdown()
         for slot in self._slots.values():
             self._finish_work(slot)
