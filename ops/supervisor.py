@@ -181,11 +181,15 @@ class Supervisor:
     def _wait_ready(self, slot: _Slot) -> None:
         component, process = slot.component, slot.process
         assert process is not None
+        if component.ready is None:
+            if self.stop_requested.is_set():
+                raise StopRequestedError
+            return  # also if it has crashed by now: that is `watch`'s, as it would be a moment later
         deadline = time.monotonic() + component.ready_timeout_s
         while True:
             if self.stop_requested.is_set():
                 raise StopRequestedError
-            ready = component.ready is None or component.ready()
+            ready = component.ready()
             if process.poll() is not None:
                 self._record(component, process.returncode)
                 raise StartError(f"{component.name} ended with code {process.returncode}: see {component.log}")

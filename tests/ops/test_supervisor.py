@@ -45,6 +45,20 @@ def test_a_crash_is_recorded_with_its_exit_code_and_last_words(run_dir: Path) ->
     assert crash.log == str(run_dir / "fragile.log")
 
 
+def test_a_crash_before_start_has_returned_is_treated_like_one_a_moment_later(run_dir: Path) -> None:
+    fragile = component(run_dir, "fragile", CRASH)
+
+    def start() -> object:
+        process = fragile.start()
+        process.wait(30)
+        return process
+
+    boss = supervisor(run_dir, attempts=0)
+    boss.start([Component("fragile", start, fragile.log)])  # type: ignore[arg-type]
+    assert boss.watch() is False
+    assert [(crash.component, crash.exit_code) for crash in read(run_dir).crashes] == [("fragile", 3)]
+
+
 def test_restarts_are_bounded_and_the_rest_is_ended_with_a_reason(run_dir: Path) -> None:
     boss = supervisor(run_dir, attempts=2)
     boss.start([component(run_dir, "steady", SLEEP), component(run_dir, "fragile", CRASH)])
