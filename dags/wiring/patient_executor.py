@@ -11,6 +11,8 @@ ways (3.3.2, provider 3.26):
   are a second source only, a task tells the API server itself how it ended. Nothing is sent meanwhile either: a worker
   has to write to that backend before it begins.
 
+A scheduler that died may have left tasks that nobody has sent; `dags/wiring/unsent_tasks.py` finds them.
+
 And a scheduler that crashes, because its database went away, waits for the workers of the LocalExecutor, one of which
 may never hear that it is to end (seen at a restart of PostgreSQL): alive, doing nothing, never started anew. Here that
 wait is bounded. One that is asked to end waits as long as whoever asked grants, since its watchmen may be at work.
@@ -32,10 +34,12 @@ from airflow.providers.celery.executors.celery_executor_utils import ExceptionWi
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from celery.backends.redis import RedisBackend
 from celery.result import AsyncResult
+from celery.states import PENDING
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 import dags.wiring.message_summary  # noqa: F401 - from here on, messages say no more of themselves than they should
+from dags.wiring.unsent_tasks import not_in_the_broker
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -83,19 +87,31 @@ class PatientCeleryExecutor(CeleryExecutor):
             self._is_away(error)
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
-        """Take over what another scheduler has sent; without asking for its state while nobody answers."""
+        """Take over what another scheduler has sent; without asking for its state while nobody answers.
+
+        :return: what is to be sent anew: it was never sent, as far as the broker and Celery know.
+        """
+        unsent = not_in_the_broker(tis, self.celery_app)
         try:
-            return super().try_adopt_task_instances(tis)
+            unsent = self._pending(unsent)
+            return [*super().try_adopt_task_instances([ti for ti in tis if ti not in unsent]), *unsent]
         except AWAY as error:
             self.log.warning("Celery's result backend does not answer, adopting without states: %s", error)
         unknown = []
         for ti in tis:
-            if ti.external_executor_id is None:  # sent by nobody: the scheduler starts it anew
+            # A worker that has taken its message has not begun either: it writes to that backend first.
+            if ti.external_executor_id is None or ti in unsent:
                 unknown.append(ti)
                 continue
             self.workloads[ti.key] = AsyncResult(ti.external_executor_id, app=self.celery_app)
             self.running.add(ti.key)
         return unknown
+
+    def _pending(self, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
+        """Return those of which Celery knows nothing."""
+        results = [AsyncResult(ti.external_executor_id, app=self.celery_app) for ti in tis]
+        states = self.bulk_state_fetcher.get_many(results) if results else {}
+        return [ti for ti in tis if states[str(ti.external_executor_id)][0] == PENDING]
 
     def end(self, synchronous: bool = False) -> None:
         """End; after a crash, and with it the whole scheduler, within a bounded time.

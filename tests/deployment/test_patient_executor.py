@@ -11,12 +11,13 @@ import pytest
 from dags.wiring.message_summary import summary
 from ops import compose
 from sandbox.mongod import free_port
+from sandbox.rabbitmq import start_rabbitmq
 from sandbox.redis_server import start_redis
 
 SET_UP = """
 import json, os
 from types import SimpleNamespace
-os.environ["AIRFLOW__CELERY__BROKER_URL"] = "amqp://u:p@127.0.0.1:{port}/v"
+os.environ["AIRFLOW__CELERY__BROKER_URL"] = "{broker}"
 os.environ["AIRFLOW__CELERY__RESULT_BACKEND"] = "{results}redis://127.0.0.1:{redis_port}/0"
 os.environ["AIRFLOW__CELERY__OPERATION_TIMEOUT"] = "0.3"
 from airflow.executors.executor_loader import ExecutorLoader
@@ -26,6 +27,10 @@ os.environ["AIRFLOW__CORE__EXECUTOR"] = {executors!r}
 first = ExecutorLoader.get_default_executor_name()
 executor = ExecutorLoader.load_executor(first)
 keys = [TaskInstanceKey("dag", "task", "run", 1, number) for number in range(3)]
+def ti(number, sent, queue="empty", state="queued", next_method=None):
+    return SimpleNamespace(
+        key=keys[number], external_executor_id=sent, queue=queue, state=state, next_method=next_method
+    )
 """
 
 
@@ -39,13 +44,13 @@ print(json.dumps([list(executor.workload_publish_retries.values()), len(executor
 """
 
 
-def ask(ask_airflow: Any, code: str, redis_port: int | None = None) -> Any:
+def ask(ask_airflow: Any, code: str, redis_port: int | None = None, broker: str | None = None) -> Any:
     shipped = compose.parsed()["x-airflow"]
     results, _, address = shipped["AIRFLOW__CELERY__RESULT_BACKEND"].partition("redis://")
     assert address
     return ask_airflow(
         SET_UP.format(
-            port=free_port(),
+            broker=broker or f"amqp://u:p@127.0.0.1:{free_port()}/v",
             results=results,
             redis_port=redis_port or free_port(),
             executors=shipped["AIRFLOW__CORE__EXECUTOR"],
@@ -81,7 +86,8 @@ def test_the_scheduler_survives_a_result_backend_that_is_away(ask_airflow: Any) 
 executor.workloads[keys[0]] = AsyncResult("one", app=executor.celery_app)
 executor.sync()
 executor.sync()
-tis = [SimpleNamespace(key=key, external_executor_id=sent) for key, sent in ((keys[1], "two"), (keys[2], None))]
+keys.append(TaskInstanceKey("dag", "task", "run", 1, 3))
+tis = [ti(1, "two", state="running"), ti(2, None), ti(3, "never sent")]
 unknown = executor.try_adopt_task_instances(tis)
 print(json.dumps([
     len(executor.workloads) == 2, [ti.key.map_index for ti in unknown], keys[1] in executor.running,
@@ -90,9 +96,55 @@ print(json.dumps([
 """,
     )
     assert asked
-    assert unknown == [2], "only what nobody has sent is started anew"
+    assert unknown == [2, 3], "only what nobody has sent is started anew"
     assert running
     assert adopted == "two"
+
+
+ADOPT = """
+from kombu import Connection
+backend = executor.celery_app.backend
+backend.store_result("begun", None, "STARTED")
+if {sends}:
+    with executor.celery_app.connection_for_write() as connection:
+        queue = connection.SimpleQueue("busy")
+        queue.put("one that waits")
+        queue.close()
+keys = [TaskInstanceKey("dag", "task", "run", 1, number) for number in range(6)]
+tis = [
+    ti(0, "never sent"), ti(1, "in a queue", "busy"), ti(2, "begun"), ti(3, "at work", state="running"),
+    ti(4, "goes on", next_method="resume"), ti(5, None),
+]
+unsent = executor.try_adopt_task_instances(tis)
+print(json.dumps([
+    sorted(str(ti.external_executor_id) for ti in unsent),
+    sorted(result.task_id for result in executor.workloads.values()),
+    sorted(key.map_index for key in executor.running),
+]))
+"""
+
+
+def test_what_a_dead_scheduler_never_sent_is_started_anew(ask_airflow: Any, tmp_path: Path) -> None:
+    redis, node = start_redis(tmp_path), start_rabbitmq(tmp_path / "rabbitmq")
+    try:
+        unsent, adopted, running = ask(ask_airflow, ADOPT.replace("{sends}", "True"), redis.port, node.url)
+    finally:
+        node.stop(timeout_s=0)
+        redis.stop()
+    assert unsent == ["None", "never sent"]
+    assert adopted == ["at work", "begun", "goes on", "in a queue"]
+    assert running == [1, 2, 3, 4]
+
+
+def test_what_may_not_have_been_sent_is_started_anew_while_the_broker_is_away(ask_airflow: Any, tmp_path: Path) -> None:
+    """A worker that gets the old message after all is refused: the task has a new id then."""
+    redis = start_redis(tmp_path)
+    try:
+        unsent, adopted, _ = ask(ask_airflow, ADOPT.replace("{sends}", "False"), redis.port)
+    finally:
+        redis.stop()
+    assert unsent == ["None", "in a queue", "never sent"]
+    assert adopted == ["at work", "begun", "goes on"]
 
 
 def test_states_are_asked_for_and_nobody_subscribes_to_what_was_sent(ask_airflow: Any, tmp_path: Path) -> None:
