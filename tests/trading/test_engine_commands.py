@@ -19,7 +19,7 @@ HTML = Reply(200, b"<html>welcome</html>", "text/html")
 
 @pytest.fixture
 def commands(engine: LoopbackServer) -> EngineCommands:
-    return EngineCommands(engine.url, timeout_s=2)
+    return EngineCommands(engine.url, timeout_s=10)
 
 
 @pytest.mark.parametrize(
