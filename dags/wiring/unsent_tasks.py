@@ -3,7 +3,8 @@
 Airflow marks a task as queued, with the id that its Celery message will have, before it sends that message. A scheduler
 that is killed in between, or while the broker is away, leaves tasks that nobody has sent. Celery says PENDING of them,
 as it does of a message that waits, so Airflow's executor (3.3.2, provider 3.26) takes them over and waits until
-`task_queued_timeout` has passed. The broker knows better: what was never sent does not lie in its queue.
+`task_queued_timeout` has passed. The broker knows better: what was never sent does not lie in its queue. (While others'
+messages wait there it cannot tell either, and Airflow's way remains.)
 
 To send anew what was sent after all does no harm. Airflow gives the task a new id, and a worker that asks to start the
 old one is refused (404 of the execution API): it loses that start, nothing runs twice.
