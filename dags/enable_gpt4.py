@@ -57,7 +57,7 @@ def enable_gpt4() -> None:
 
         return switch_on_again(context)
 
-    # Not behind the approval itself: a refusal skips what directly follows it.
+    # A refusal skips the acting task before it.
     @task(trigger_rule="none_failed", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
         """Return what the run has come to; say a refusal."""

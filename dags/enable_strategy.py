@@ -57,7 +57,7 @@ def enable_strategy() -> None:
 
         return enable_now(case, context)
 
-    # Not behind the approval itself: a refusal skips what directly follows it.
+    # A refusal skips the acting task before it.
     @task(trigger_rule="none_failed", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
         """Return what became of it; say a refusal."""

@@ -61,7 +61,7 @@ def halt_new_entries() -> None:
 
         return halt_now(context)
 
-    # Not behind the approval itself: a refusal skips what directly follows it.
+    # A refusal skips the acting task before it.
     @task(trigger_rule="none_failed", multiple_outputs=False)
     def result(**context: Any) -> dict[str, Any]:
         """Return what became of it; say a refusal."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.settings import get_settings
 
@@ -18,15 +19,21 @@ Context = Mapping[str, Any]
 
 
 class RecordedApproval(ApprovalOperator):
-    """An approval whose answer can be read afterwards: Airflow's own leaves no XCom behind a refusal."""
+    """An approval that leaves its answer behind and skips nothing; what acts on the answer reads it with `approver`.
+
+    Airflow's own keeps no XCom of a refusal. It also skips what follows before it has ended itself: where the scheduler
+    loses an answer (one that comes before it has noticed the end of the asking process) and asks again, the lost
+    refusal would hold, whatever the person then says.
+    """
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Leave the answer as XCom `answer`, then go on, or skip what follows."""
+        """Leave the answer as XCom `answer`."""
         user = event.get("responded_by_user")
         name = (user.get("name") or user.get("id")) if isinstance(user, Mapping) else None
         approved = event.get("chosen_options") == [self.APPROVE]
         context["ti"].xcom_push(ANSWER_KEY, {"approved": approved, "by": str(name) if name else NOBODY})
-        return super().execute_complete(context, event)
+        self.hitl_summary_extra["approved"] = approved
+        return super(ApprovalOperator, self).execute_complete(context, event)
 
 
 def approval(subject: str, body: str) -> ApprovalOperator:
@@ -48,3 +55,17 @@ def answer(context: Context) -> tuple[bool, str] | None:
     """Return whether it was approved, and by whom; None where this run needed no approval."""
     given = context["ti"].xcom_pull(task_ids=TASK_ID, key=ANSWER_KEY)
     return None if given is None else (bool(given["approved"]), str(given["by"]))
+
+
+def approver(context: Context) -> str | None:
+    """Return who has approved; None where nobody has answered in this run.
+
+    :raises airflow.sdk.exceptions.AirflowSkipException: when it was refused, so that the acting task is skipped.
+    """
+    given = answer(context)
+    if given is None:
+        return None
+    approved, by = given
+    if not approved:
+        raise AirflowSkipException(f"refused by {by}: nothing is changed")
+    return by

@@ -53,11 +53,13 @@ def case_for(context: Context) -> str:
 def enable_now(case: str, context: Context) -> dict[str, Any]:
     """Change the record in the approver's name, tell the engine, read back, say so; return the result.
 
-    :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine cannot be told.
+    :raises airflow.sdk.exceptions.AirflowSkipException: when it was refused.
+    :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine cannot be told; at once
+        when nobody has been asked.
     :raises include.errors.BadInputError: when it has been stopped again since the case was written.
     :raises include.errors.TransientError: when it may be told later; the record is changed already, and stays so.
     """
-    from dags.wiring.approval import answer
+    from dags.wiring.approval import approver
     from dags.wiring.risk import asked_by, commands
     from dags.wiring.runtime import database, send
     from include.errors import TradingOpsError, TransientError
@@ -67,16 +69,16 @@ def enable_now(case: str, context: Context) -> dict[str, Any]:
     from include.trading.kill_switch import NotFollowedError, Order, note_engine, read_record, set_state
 
     params, run_id, now = run_params(EnableStrategyParams, context), str(context["run_id"]), datetime.now(UTC)
-    given = answer(context)
-    if given is None or not given[0]:
+    who = approver(context)
+    if who is None:
         raise NotFollowedError(f"{params.strategy_name} is not enabled: nobody has approved it")
-    name, approver, db = params.strategy_name, given[1], database()
+    name, db = params.strategy_name, database()
     before = read_record(db, name)
     _require_unchanged(context, before)
     disabled_for, never_stopped = _then(context, before)
     former = _former(context, before)
     evidence = {"asked_by": asked_by(context, "manual"), "case": case}
-    record, _ = set_state(db, Order(name, "enabled", params.reason, approver, run_id, now, evidence))
+    record, _ = set_state(db, Order(name, "enabled", params.reason, who, run_id, now, evidence))
     problem: str | None = None
     try:
         _tell_engine(name, former, commands())
@@ -97,7 +99,7 @@ def enable_now(case: str, context: Context) -> dict[str, Any]:
     result = {
         "status": "failed" if problem else "success",
         "strategy": name,
-        "approved_by": approver,
+        "approved_by": who,
         "reason": params.reason,
         "disabled_reason": disabled_for,
         "enabled_at": stamp(record.changed_at),

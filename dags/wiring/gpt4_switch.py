@@ -59,11 +59,12 @@ def gather_evidence(context: Context) -> dict[str, Any]:
 def switch_on_again(context: Context) -> dict[str, Any]:
     """Switch GPT-4 on in the name of whoever approved; send the note; repeatable.
 
-    :raises include.errors.TradingOpsError: when nobody has approved it.
+    :raises airflow.sdk.exceptions.AirflowSkipException: when it was refused.
+    :raises include.errors.TradingOpsError: when nobody has been asked.
     """
     from datetime import UTC, datetime
 
-    from dags.wiring.approval import answer
+    from dags.wiring.approval import approver
     from dags.wiring.runtime import database, send
     from include.analyst.cost_control import present_costs
     from include.analyst.cost_limits import Approval
@@ -72,11 +73,11 @@ def switch_on_again(context: Context) -> dict[str, Any]:
     from include.notify.reports.cost import gpt4_on_message
     from include.settings import get_settings
 
-    params, given = run_params(EnableGpt4Params, context), answer(context)
-    if given is None or not given[0]:
+    params, who = run_params(EnableGpt4Params, context), approver(context)
+    if who is None:
         raise TradingOpsError("GPT-4 stays switched off: nobody has approved it")
     db, now = database(), datetime.now(UTC)
-    by = f"{given[1]} (enable_gpt4/{context['run_id']})"
+    by = f"{who} (enable_gpt4/{context['run_id']})"
     costs, _ = present_costs(db, get_settings(), now)
     approval = Approval(f"{now:%Y-%m-%d}", costs.today, f"{now:%Y-%m}", costs.month)
     evidence = {"today_usd": costs.today, "month_usd": costs.month, "approval": approval.to_document()}

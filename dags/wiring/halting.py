@@ -54,11 +54,12 @@ def halt_now(context: Context) -> dict[str, Any]:
 
     What is only done again is left alone when a person has taken it back meanwhile.
 
+    :raises airflow.sdk.exceptions.AirflowSkipException: when it was refused.
     :raises include.trading.kill_switch.NotFollowedError: after the message, when the engine did not take it, or when
-        no record could be kept.
+        no record could be kept; at once when nobody has been asked.
     :raises include.errors.TransientError: when trying again may help.
     """
-    from dags.wiring.approval import answer
+    from dags.wiring.approval import approver
     from dags.wiring.emergency import RETRIES
     from dags.wiring.retry import last_try
     from dags.wiring.risk import RecordKeeper, asked_by, commands, said_unless_repeated
@@ -70,8 +71,8 @@ def halt_now(context: Context) -> dict[str, Any]:
     from include.trading.strategy_names import BOOK
 
     params, run_id = run_params(HaltNewEntriesParams, context), str(context["run_id"])
-    given, reassert = answer(context), params.trigger == "reassert"
-    if not reassert and (given is None or not given[0]):
+    reassert, who = params.trigger == "reassert", approver(context)
+    if not reassert and who is None:
         raise NotFollowedError("new entries are not stopped: nobody has approved it")
     try:
         halted = _halted()
@@ -81,13 +82,14 @@ def halt_now(context: Context) -> dict[str, Any]:
         halted = None  # the approval counts, and the record waits in the spool
     if reassert and halted is None:
         return {"status": "skipped", "reason": "a person has taken the halt back since", "task_id": run_id}
-    approver = given[1] if given is not None else halted.by if halted is not None else "unknown"
+    if who is None:
+        who = halted.by if halted is not None else "unknown"
     lever: Lever = halted.evidence["lever"] if halted is not None else get_settings().blunt_lever  # type: ignore[assignment]
     engine, is_stopped, problem = commands(), False, None
     keeper = RecordKeeper({})
     try:
         if not reassert:
-            keeper = RecordKeeper({BOOK: _order(context, approver, lever, halted, engine)})
+            keeper = RecordKeeper({BOOK: _order(context, who, lever, halted, engine)})
         record, unkept = keeper(BOOK)
         put(engine, lever, stopped(lever))
         is_stopped = True
@@ -103,7 +105,7 @@ def halt_now(context: Context) -> dict[str, Any]:
     keeper.note(BOOK, state, run_id, context["ti"].try_number)
     result = {
         "status": "failed" if problem else "success", "stopped": is_stopped, "lever": lever,
-        "what": DESCRIPTIONS[lever], "approved_by": approver, "reason": params.reason, "problem": problem,
+        "what": DESCRIPTIONS[lever], "approved_by": who, "reason": params.reason, "problem": problem,
         "asked_by": asked_by(context, params.trigger), "task_id": run_id,
     }  # fmt: skip
     trouble = "" if problem is None else "not kept" if is_stopped else "not followed"

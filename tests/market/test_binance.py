@@ -262,7 +262,7 @@ class TestFailures:
 
     def test_time_out_is_tried_again_then_unavailable(self, binance: FakeBinance, waits: list[float]) -> None:
         binance.now_ms = START_MS
-        with BinanceClient(binance.url, timeout_s=0.2, max_attempts=2, sleep=waits.append) as client:
+        with BinanceClient(binance.url, timeout_s=1.0, max_attempts=2, sleep=waits.append) as client:
             binance.answer_next(TIME, Answer(hang=True))
             assert client.server_time_ms() == START_MS
             binance.answer_next(TIME, Answer(hang=True), Answer(hang=True))

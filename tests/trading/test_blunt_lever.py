@@ -75,4 +75,4 @@ def test_engine_without_the_setting_is_named(engine: LoopbackServer, lever: Leve
     for name in ("basic-settings", "strategy-settings"):
         engine.routes[f"/api/paper-trading/{name}"] = as_json(envelope({"basic": {"enabled": True}, "engine": {}}))
     with pytest.raises(MalformedAnswerError, match=r"short_only_mode|min_confidence_threshold"):
-        setting(EngineCommands(engine.url, 2), lever)
+        setting(EngineCommands(engine.url, 5), lever)
