@@ -527,8 +527,11 @@ def test_tc_async_064_without_an_approval_nothing_is_enabled(
 ) -> None:
     disabled(db)
     params = {"strategy_name": "rsi", "reason": "x"}
-    for ti, refusal in ((Runs(), NotFollowedError), (Runs().answered(False), AirflowSkipException)):
-        with pytest.raises(refusal, match=r"nobody has approved it|refused by bob"):
+    for ti, refusal, why in (
+        (Runs(), NotFollowedError, "nobody has approved it"),
+        (Runs().answered(False), AirflowSkipException, "refused by bob"),
+    ):
+        with pytest.raises(refusal, match=why):
             enabling.enable_now("case", context(params, ti))
     assert engine.requests("engine") == []
     assert enabling.end(context(params, Runs().answered(False)))["refused_by"] == "bob"
@@ -585,8 +588,11 @@ def test_book_is_halted_halted_again_after_a_restart_without_asking_and_released
     get_settings.cache_clear()
     engine.engine_state(spec_endpoints=False)
     commands = EngineCommands(get_settings().engine_base_url, 5)
-    for ti, refusal in ((Runs(), NotFollowedError), (Runs().answered(False), AirflowSkipException)):
-        with pytest.raises(refusal, match=r"nobody has approved|refused by bob"):
+    for ti, refusal, why in (
+        (Runs(), NotFollowedError, "nobody has approved"),
+        (Runs().answered(False), AirflowSkipException, "refused by bob"),
+    ):
+        with pytest.raises(refusal, match=why):
             halting.halt_now(context({"reason": "crash"}, ti))
     assert not holds(commands, lever)
     halted = halting.halt_now(context({"reason": "crash"}, Runs().answered(True), "halt"))
@@ -742,8 +748,11 @@ def test_gpt4_is_switched_on_by_an_approval_alone_and_the_case_is_plain_text(
         ti.given["gather_evidence", "return_value"] = case
         return context(params, ti)
 
-    for ti, refusal in ((Runs(), TradingOpsError), (Runs().answered(False), AirflowSkipException)):
-        with pytest.raises(refusal, match=r"nobody has approved it|refused by bob"):
+    for ti, refusal, why in (
+        (Runs(), TradingOpsError, "nobody has approved it"),
+        (Runs().answered(False), AirflowSkipException, "refused by bob"),
+    ):
+        with pytest.raises(refusal, match=why):
             gpt4_switch.switch_on_again(after(ti))
         end = gpt4_switch.end(after(ti))
         assert (end["outcome"], end["on"]) == ("refused", False)
