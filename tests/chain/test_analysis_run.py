@@ -135,6 +135,7 @@ def test_a_retraining_without_confidence_or_urgency_is_only_logged(
     assert_nothing_retrained(bundle, run)
 
 
+@pytest.mark.long
 def test_tc_async_053_an_unreachable_judge_is_asked_three_times_and_then_the_fallback_rule_decides(
     bundle: Bundle,
 ) -> None:

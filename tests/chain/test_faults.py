@@ -15,6 +15,7 @@ CONF = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_tc_async_003_a_batch_that_does_not_fit_is_halved_until_it_does(bundle: Bundle) -> None:
     run = bundle.run("train_model", CONF)
     assert run.state == "success", run.story

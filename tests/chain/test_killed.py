@@ -55,6 +55,7 @@ def test_tc_async_006_a_killed_training_continues_behind_its_last_finished_epoch
     assert bundle.db[collections.MODELS].count_documents({"task_id": run_id}) == 1
 
 
+@pytest.mark.long
 def test_a_parent_killed_after_it_triggered_its_child_ends_once_and_green(bundle: Bundle) -> None:
     bundle.control.scenario("losing")
     bundle.control.answers(verdict("wait", urgency="low"))

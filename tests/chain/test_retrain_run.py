@@ -115,6 +115,7 @@ def test_tc_async_056_and_058_first_models_are_trained_judged_and_deployed(bundl
     assert delivered_everywhere(message)
 
 
+@pytest.mark.long
 def test_tc_async_057_a_model_below_the_rule_is_not_deployed_and_an_equal_one_is(bundle: Bundle) -> None:
     """The same training twice is equal and deploys; plain returns cannot be predicted, so that model must not."""
     conf = {"model_type": "lstm", "symbol": "LTCUSDT", "days_of_data": 30, "epochs": 1}
@@ -137,6 +138,7 @@ def test_tc_async_057_a_model_below_the_rule_is_not_deployed_and_an_equal_one_is
     assert states_of_models(bundle, "LTCUSDT")[result["model_id"]] == "archived"
 
 
+@pytest.mark.long
 def test_tc_async_009_a_training_that_diverges_fails_without_a_retry_and_leaves_the_champion(bundle: Bundle) -> None:
     before = champion(bundle, "lstm", "LTCUSDT")
     conf = {"model_type": "lstm", "symbol": "LTCUSDT", "epochs": 3, "learning_rate": 1.0}
@@ -192,6 +194,7 @@ def test_an_unknown_symbol_is_refused_before_any_work(bundle: Bundle) -> None:
     assert any("Invalid symbol: NOSUCHUSDT" in message["body"] for message in bundle.messages(run.run_id))
 
 
+@pytest.mark.long
 def test_tc_async_063_a_second_retraining_of_the_symbol_is_refused_while_one_runs(bundle: Bundle) -> None:
     conf = {"symbol": "XRPUSDT", "model_types": ["lstm"], "days_of_data": 30, "epochs": 1000}
     first = bundle.start(RETRAIN, conf)

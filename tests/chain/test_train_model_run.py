@@ -21,7 +21,7 @@ from ops.environment import Environment
 from tests.chain.conftest import Bundle, RunView, eventually
 from tests.chain.trainings import LONG_TIMEOUT_S, TRAIN, job_of, messages_of, progress_of, trained
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TOGETHER: dict[str, dict[str, Any]] = {
     "5m": {"symbol": "ADAUSDT", "timeframe": "5m", "days_of_data": 7, "validation_split": 0.25},

@@ -93,7 +93,10 @@ def test_tc_async_003_the_batch_is_halved_until_it_fits_from_the_last_checkpoint
     assert room.job()["status"] == "completed"
 
 
-@pytest.mark.parametrize(("asked", "tried"), [(1024, [1024, 512, 256, 128]), (32, [32, 16, 8])])
+@pytest.mark.parametrize(
+    ("asked", "tried"),
+    [pytest.param(1024, [1024, 512, 256, 128], marks=pytest.mark.long), (32, [32, 16, 8])],
+)
 def test_tc_async_003_after_three_halvings_or_a_batch_of_8_it_fails_with_the_remedy(
     room: Room, monkeypatch: pytest.MonkeyPatch, asked: int, tried: list[int]
 ) -> None:

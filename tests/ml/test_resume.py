@@ -27,7 +27,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_tc_async_006_killed_after_epoch_50_it_continues_at_51_and_ends_with_equal_weights(
     model_type: str, results: Path

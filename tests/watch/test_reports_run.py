@@ -94,6 +94,7 @@ def test_tc_async_036_037_040_the_three_reports_arrive_as_mails_with_pictures(re
         assert [part["size"] < 100_000 for part in mail["attachments"]] == [True] * bool(picture)
 
 
+@pytest.mark.long
 def test_tc_async_039_a_critical_cost_switches_gpt4_off_until_a_person_approves(reports: Bundle) -> None:
     now = datetime.now(UTC)
     spend(reports, 6.5, now.replace(hour=0, minute=0, second=0, microsecond=1))

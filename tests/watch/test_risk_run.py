@@ -171,6 +171,7 @@ def test_tc_async_059_and_064_a_strategy_is_disabled_at_once_and_enabled_only_by
         risk.finish("ingest_candles", run_id)
 
 
+@pytest.mark.long
 def test_tc_async_065_several_strategies_at_once_and_one_failure_does_not_stop_the_others(risk: Bundle) -> None:
     risk.control.script("engine", "/api/strategies/volume/disable", status=500)
     all_well = disable(risk, "rsi, macd, bollinger")
