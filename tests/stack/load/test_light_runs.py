@@ -61,7 +61,7 @@ def test_the_two_dags_are_queued_ordered_and_tried_again_alike(cached: Stack) ->
 @pytest.mark.parametrize("runs", [100, 1000])
 def test_a_light_task_costs_little_more_than_an_empty_one(cached: Stack, full: bool, runs: int) -> None:
     if runs > 100 and not full:
-        pytest.skip("only in the full form: it takes half an hour")
+        pytest.skip("only in the full form: it takes ten minutes")
     measured = {PREDICT: Burst(), EMPTY: Burst()}
     blocks = IN_TURN if runs == 100 else IN_TURN * 2
     for dag_id in blocks:
