@@ -20,6 +20,7 @@ from ops.client import AirflowClient
 from ops.demo import story
 from ops.demo.chain import Chain, ChainRun
 from ops.demo.follow import ChainBrokenError, Follower
+from ops.demo.quiet import wait_until_quiet
 from ops.environment import ADMIN_NAME, Environment, load_dotenv
 from ops.files import read_json, write_json
 from ops.run_dir import RunDir
@@ -82,6 +83,7 @@ class Demo:
         return complete and set(states.values()) == {"success"}
 
     def _prepare(self) -> None:
+        wait_until_quiet(self._client, RUN_TIMEOUT_S)
         demos = read_json(self._memory).get("demos", 0)
         if demos:
             self._control.advance(days=ADVANCE_DAYS)

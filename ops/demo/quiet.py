@@ -1,0 +1,45 @@
+"""Waits for the chain's own runs before the demo starts its: a symbol is retrained by one run at a time.
+
+An Airflow that starts soon after one of the chain's hours does first what was due then.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from ops.client import FINISHED_RUN_STATES, AirflowClient
+from ops.demo.follow import ChainBrokenError
+
+# In the chain's order: who starts another run ends after it exists, so one pass cannot miss it.
+CHAIN_DAGS = ("daily_performance_analysis", "gpt4_self_analysis", "adaptive_retrain")
+POLL_S = 1.0
+
+
+def pending(client: AirflowClient, now: datetime) -> list[str]:
+    """Return the chain's runs that have not finished, and the scheduled ones that are due and do not exist yet.
+
+    :param now: a schedule counts as due when its next run should have begun by then.
+    """
+    found = []
+    listed = {dag["dag_id"]: dag for dag in client.dags()}
+    for dag_id in CHAIN_DAGS:
+        due = listed[dag_id]["next_dagrun_run_after"]
+        if due and not listed[dag_id]["is_paused"] and datetime.fromisoformat(due) <= now:
+            found.append(f"{dag_id} of {due}")
+        found += [
+            f"{dag_id} {run['dag_run_id']}" for run in client.runs(dag_id) if run["state"] not in FINISHED_RUN_STATES
+        ]
+    return found
+
+
+def wait_until_quiet(client: AirflowClient, timeout_s: float) -> None:
+    """Return once nothing of the chain runs or is due.
+
+    :raises ChainBrokenError: when something still is after `timeout_s`; the message names it.
+    """
+    deadline = time.monotonic() + timeout_s
+    while found := pending(client, datetime.now(UTC)):
+        if time.monotonic() > deadline:
+            raise ChainBrokenError(f"the demo cannot begin: after {timeout_s:.0f} s still at work: {', '.join(found)}")
+        time.sleep(POLL_S)

@@ -1,0 +1,29 @@
+"""The demo starts its runs when the chain's own have ended: otherwise a retraining of the same symbol is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ops.demo.quiet import CHAIN_DAGS, pending
+from tests.chain.conftest import Bundle
+
+pytestmark = pytest.mark.slow
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+SOME_DAY = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def test_a_run_that_has_not_ended_is_waited_for(bundle: Bundle) -> None:
+    run_id = bundle.start("gpt4_self_analysis")
+    assert f"gpt4_self_analysis {run_id}" in pending(bundle.client, LONG_AGO)
+    bundle.finish("gpt4_self_analysis", run_id)
+    assert f"gpt4_self_analysis {run_id}" not in pending(bundle.client, LONG_AGO)
+
+
+def test_a_scheduled_run_that_is_due_and_not_there_yet_is_waited_for(bundle: Bundle) -> None:
+    due = {name.split()[0] for name in pending(bundle.client, SOME_DAY) if " of " in name}
+    assert due == {"daily_performance_analysis", "gpt4_self_analysis"}
+    assert due < set(CHAIN_DAGS), "adaptive_retrain has no schedule"
+    assert not [name for name in pending(bundle.client, LONG_AGO) if " of " in name]
