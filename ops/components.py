@@ -23,8 +23,8 @@ from sandbox.mongod import start_mongod
 
 ROLES_FILE = REPOSITORY / "config" / "roles.json"
 TRIGGERER_GRACE_S = 3.0
-"""The triggerer of 3.3.2 does not end by itself: its runner ignores the signal that it passes on, for longer than we
-would wait. What a trigger has reached stands in the database: the next triggerer goes on from there."""
+"""The triggerer of 3.3.2 does not end when asked: its runner was still there 10 s after the signal, each time that we
+looked. What a trigger waits for stands in the database: the next triggerer takes it up."""
 SETUP_TIMEOUT_S = 300
 HEALTH_TIMEOUT_S = 180.0
 

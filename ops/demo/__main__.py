@@ -83,7 +83,7 @@ class Demo:
         return complete and set(states.values()) == {"success"}
 
     def _prepare(self) -> None:
-        wait_until_quiet(self._client, RUN_TIMEOUT_S)
+        wait_until_quiet(self._client, RUN_TIMEOUT_S, lambda text: self._console.print(text, highlight=False))
         demos = read_json(self._memory).get("demos", 0)
         if demos:
             self._control.advance(days=ADVANCE_DAYS)

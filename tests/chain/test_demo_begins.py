@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.demo.quiet import CHAIN_DAGS, pending
+from ops.demo.follow import ChainBrokenError
+from ops.demo.quiet import CHAIN_DAGS, pending, wait_until_quiet
 from tests.chain.conftest import Bundle
 
 pytestmark = pytest.mark.slow
@@ -18,6 +19,11 @@ SOME_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 def test_a_run_that_has_not_ended_is_waited_for(bundle: Bundle) -> None:
     run_id = bundle.start("gpt4_self_analysis")
     assert f"gpt4_self_analysis {run_id}" in pending(bundle.client, LONG_AGO)
+    said: list[str] = []
+    with pytest.raises(ChainBrokenError, match=run_id):
+        wait_until_quiet(bundle.client, 0.0, said.append)
+    assert len(said) == 1
+    assert run_id in said[0]
     bundle.finish("gpt4_self_analysis", run_id)
     assert f"gpt4_self_analysis {run_id}" not in pending(bundle.client, LONG_AGO)
 

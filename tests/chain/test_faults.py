@@ -1,4 +1,4 @@
-"""`train_model` on a machine that runs out of memory, and on one that runs out of disk (`faults/sitecustomize.py`)."""
+"""`train_model` on a machine that runs out of memory, and on one that runs out of disk (`inside/sitecustomize.py`)."""
 
 from __future__ import annotations
 
