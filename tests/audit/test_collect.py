@@ -19,7 +19,7 @@ from include.audit.rows import RUN_END, START, TASK_END, audit_row, of_run, run_
 from include.store.collections import AUDIT_LOG
 from include.store.leases import Owner
 from tests.audit import conftest as airflow
-from tests.store.outages import nowhere
+from tests.store.outages import impatient, nowhere
 
 Db = Database[dict[str, Any]]
 
@@ -87,11 +87,11 @@ def test_a_killed_task_has_a_row_all_the_same(db: Db) -> None:
     assert "killed" in rows(db)[0]["error"]
 
 
-def test_rows_wait_while_mongodb_is_away(db: Db, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.audit.collect.TIMEOUT_S", 0.3)
+def test_rows_wait_while_mongodb_is_away(db: Db, journal: Journal) -> None:
     for n in range(3):
         journal.append([started(airflow.Task(f"t{n}"))])
-    report = collect(journal, nowhere())
+    with impatient():
+        report = collect(journal, nowhere())
     assert (report.moved, report.waiting) == (0, 3)
     assert report.problem is not None
     assert collect(journal, db).moved == 3

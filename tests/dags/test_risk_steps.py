@@ -112,7 +112,10 @@ def connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 
 def mongodb_away(setting: pytest.MonkeyPatch) -> None:
-    """Nobody answers at its address; what is waited for then is not what these tests are about."""
+    """Nobody answers at its address; what is waited for then is not what these tests are about.
+
+    A test in which it comes back gives a context of its own: on a busy machine a MongoDB that is there may take longer.
+    """
     connect(setting, free_port())
     setting.setattr("dags.wiring.risk.MONGO_TIMEOUT_S", 0.3)
     setting.setattr("include.notify.channel_state.MONGO_TIMEOUT_S", 0.3)
@@ -144,10 +147,11 @@ def alerts(control: Control) -> list[str]:
 
 @pytest.mark.critical
 def test_tc_async_059_mongodb_away_the_strategy_is_disabled_and_the_record_follows(
-    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:
-    mongodb_away(setting)
-    result = emergency.disable_now(kill())
+    with setting.context() as meanwhile:
+        mongodb_away(meanwhile)
+        result = emergency.disable_now(kill())
     assert result["status"] == "success"
     assert result["strategies"]["rsi"]["record"] == "spooled"
     assert disabled_in_engine(engine) == ["rsi"]
@@ -258,15 +262,15 @@ def test_person_who_enables_between_two_tries_has_the_last_word(
 
 
 def test_approval_of_long_ago_does_not_keep_a_second_try_from_disabling(
-    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:
     enabled(db)
-    mongodb_away(setting)
     engine.script("engine", "/api/strategies/rsi/disable", status=503, times=1)
     run = kill()
-    with pytest.raises(TransientError, match="rsi still trades"):
-        emergency.disable_now(run)
-    connect(setting, mongod.port)
+    with setting.context() as meanwhile:
+        mongodb_away(meanwhile)
+        with pytest.raises(TransientError, match="rsi still trades"):
+            emergency.disable_now(run)
     assert emergency.disable_now(run)["strategy_disabled"] == "rsi"
     record = read_record(db, "rsi")
     assert record is not None
@@ -494,11 +498,11 @@ def test_what_is_not_disabled_cannot_be_enabled(setting: pytest.MonkeyPatch, db:
 
 
 def test_what_was_disabled_while_mongodb_was_away_can_be_enabled_as_soon_as_it_is_back(
-    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod
+    setting: pytest.MonkeyPatch, engine: Control, db: Db
 ) -> None:
-    mongodb_away(setting)
-    emergency.disable_now(kill())
-    connect(setting, mongod.port)
+    with setting.context() as meanwhile:
+        mongodb_away(meanwhile)
+        emergency.disable_now(kill())
     assert "Consecutive losses: 12 trades" in enabling.case_for(context({"strategy_name": "rsi", "reason": "x"}))
 
 
@@ -687,23 +691,24 @@ def test_repeated_failure_to_halt_again_is_said_once_in_a_while(
 
 
 def test_halt_without_a_record_is_said_and_keeps_the_former_values_for_the_next_try(
-    setting: pytest.MonkeyPatch, engine: Control, db: Db, mongod: Mongod, tmp_path: Path
+    setting: pytest.MonkeyPatch, engine: Control, db: Db, tmp_path: Path
 ) -> None:
     setting.setenv("TRADING_OPS_BLUNT_LEVER", "both_directions")
     get_settings.cache_clear()
-    mongodb_away(setting)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "spool").write_text("no folder")
     run = context({"reason": "crash"}, Runs().answered(True))
-    with pytest.raises(TransientError, match="no record of it could be kept"):
-        halting.halt_now(run)
-    assert holds(EngineCommands(get_settings().engine_base_url, 5), "both_directions")
-    last = context({"reason": "crash"}, Runs().answered(True)) | {"task_state_store": Store(run["task_state_store"])}
-    last["task_state_store"].set(COUNT_KEY, emergency.RETRIES)
-    with pytest.raises(NotFollowedError, match="stopped, but no record"):
-        halting.halt_now(last)
-    assert any("All new entries are stopped, but no record of it is kept" in alert for alert in alerts(engine))
-    connect(setting, mongod.port)
+    with setting.context() as meanwhile:
+        mongodb_away(meanwhile)
+        with pytest.raises(TransientError, match="no record of it could be kept"):
+            halting.halt_now(run)
+        assert holds(EngineCommands(get_settings().engine_base_url, 5), "both_directions")
+        states = {"task_state_store": Store(run["task_state_store"])}
+        last = context({"reason": "crash"}, Runs().answered(True)) | states
+        last["task_state_store"].set(COUNT_KEY, emergency.RETRIES)
+        with pytest.raises(NotFollowedError, match="stopped, but no record"):
+            halting.halt_now(last)
+        assert any("All new entries are stopped, but no record of it is kept" in alert for alert in alerts(engine))
     assert halting.halt_now(run)["status"] == "success"
     record = read_record(db, "book")
     assert record is not None

@@ -15,7 +15,6 @@ import pymongo
 import pytest
 
 from include.errors import ConfigurationError, ServiceUnavailableError, TransientError
-from include.notify import channel_state
 from include.notify.deliver import deliver, every_channel_failed, outbox_of, receipts_of
 from include.notify.errors import RefusedMessageError
 from include.notify.message import Message, Severity
@@ -27,6 +26,7 @@ from include.store.spool import Spool
 from sandbox.mongod import free_port
 from tests.conftest import REPOSITORY
 from tests.notify.channel import Channel, Clock, Db, message
+from tests.store.outages import impatient
 
 
 @pytest.fixture
@@ -35,13 +35,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A MongoDB that is away is noticed at once."""
-    monkeypatch.setattr(channel_state, "MONGO_TIMEOUT_S", 0.3)
-
-
-@pytest.fixture
-def away(impatient: None) -> Iterator[Db]:
+def away() -> Iterator[Db]:
     address = f"mongodb://127.0.0.1:{free_port()}"
     with pymongo.MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=100) as client:
         yield client["away"]
@@ -114,9 +108,10 @@ def test_critical_message_tries_a_channel_that_is_left_alone(db: Db, settings: S
 @pytest.mark.critical
 def test_without_mongodb_the_message_goes_out_and_waits_in_the_spool(away: Db, settings: Settings) -> None:
     slack, mail = Channel(), Channel(broken=True)
-    with pytest.raises(ServiceUnavailableError):
+    with impatient(), pytest.raises(ServiceUnavailableError):
         Outbox(away).put(message(), ["slack"])
-    states = deliver(away, message(), settings, {"slack": slack, "email": mail})
+    with impatient():
+        states = deliver(away, message(), settings, {"slack": slack, "email": mail})
     assert states == {"slack": "delivered", "email": "pending"}
     assert slack.got == ["message 1"]
     spool = Spool(settings.spool_dir)
@@ -136,8 +131,9 @@ def test_without_any_database_the_message_goes_out_too(settings: Settings) -> No
 
 def test_spooled_message_is_delivered_to_the_rest_once_it_is_stored(db: Db, away: Db, settings: Settings) -> None:
     slack, mail = Channel(), Channel(broken=True)
-    deliver(away, message(), settings, {"slack": slack, "email": mail})
-    deliver(away, message(), settings, {"slack": slack, "email": mail})  # the task's next try
+    with impatient():
+        deliver(away, message(), settings, {"slack": slack, "email": mail})
+        deliver(away, message(), settings, {"slack": slack, "email": mail})  # the task's next try
     assert slack.tried == ["message 1"]
     mail.broken = False
     replay(Spool(settings.spool_dir), db)
@@ -150,7 +146,8 @@ def test_another_host_does_not_send_again_what_the_spooled_document_says_is_deli
     db: Db, away: Db, settings: Settings, tmp_path: Path
 ) -> None:
     slack = Channel()
-    deliver(away, message(), settings, {"slack": slack})
+    with impatient():
+        deliver(away, message(), settings, {"slack": slack})
     replay(Spool(settings.spool_dir), db)
     elsewhere = settings.model_copy(update={"state_dir": tmp_path / "elsewhere"})
     outbox_of(db, elsewhere).deliver_due({"slack": slack})
@@ -163,7 +160,8 @@ def test_message_that_was_in_mongodb_before_is_not_sent_again_from_the_spool(
 ) -> None:
     slack, mail = Channel(), Channel(broken=True)
     deliver(db, message(), settings, {"slack": slack, "email": mail})
-    states = deliver(away, message(), settings, {"slack": slack, "email": mail})
+    with impatient():
+        states = deliver(away, message(), settings, {"slack": slack, "email": mail})
     assert states == {"slack": "delivered", "email": "pending"}
     assert slack.tried == ["message 1"]
     mail.broken = False
@@ -175,7 +173,7 @@ def test_message_that_was_in_mongodb_before_is_not_sent_again_from_the_spool(
 
 @pytest.mark.critical
 def test_mongodb_going_away_while_a_message_is_sent_costs_and_doubles_nothing(
-    mongod_of_its_own: Any, impatient: None, settings: Settings
+    mongod_of_its_own: Any, settings: Settings
 ) -> None:
     server, client = mongod_of_its_own
     db = client["middle"]
@@ -191,11 +189,11 @@ def test_mongodb_going_away_while_a_message_is_sent_costs_and_doubles_nothing(
         assert gone.wait(20)
         slack(sent)
 
-    states = deliver(db, message(), settings, {"slack": send_slack, "email": send_mail})
+    with impatient(timeout_s=2):  # it is there when the message is kept
+        states = deliver(db, message(), settings, {"slack": send_slack, "email": send_mail})
     assert states == {"slack": "delivered", "email": "delivered"}
     assert (slack.got, mail.got) == (["message 1"], ["message 1"])
     server.restart()
-    channel_state.MONGO_TIMEOUT_S = 10.0
     replay(Spool(settings.spool_dir), db)
     outbox_of(db, settings).deliver_due({"slack": slack, "email": mail})
     assert outbox_of(db, settings).states("key-1") == {"slack": "delivered", "email": "delivered"}
@@ -204,7 +202,7 @@ def test_mongodb_going_away_while_a_message_is_sent_costs_and_doubles_nothing(
 
 @pytest.mark.critical
 def test_mongodb_that_hangs_does_not_keep_an_alert_from_its_channels(
-    mongod_of_its_own: Any, impatient: None, settings: Settings
+    mongod_of_its_own: Any, settings: Settings
 ) -> None:
     server, client = mongod_of_its_own
     assert client["hangs"][OUTBOX].count_documents({}) == 0
@@ -222,9 +220,10 @@ def test_mongodb_that_hangs_does_not_keep_an_alert_from_its_channels(
     worker = threading.Thread(target=work)
     server.process.send_signal(signal.SIGSTOP)
     try:
-        worker.start()
-        assert heard.wait(9)
-        worker.join(30)
+        with impatient():
+            worker.start()
+            assert heard.wait(9)
+            worker.join(30)
     finally:
         server.process.send_signal(signal.SIGCONT)
     assert states == {"slack": "delivered", "email": "pending"}
@@ -275,8 +274,9 @@ def test_mongodb_coming_back_while_a_message_is_sent_without_it_doubles_nothing(
 def test_unwritable_spool_is_an_error_only_while_something_would_be_lost(away: Db, settings: Settings) -> None:
     settings.state_dir.joinpath("spool").touch()  # a file where the folder should be
     both = {"slack": Channel(), "email": Channel()}
-    assert deliver(away, message(1), settings, both) == {"slack": "delivered", "email": "delivered"}
-    with pytest.raises(TransientError, match="spool"):
+    with impatient():
+        assert deliver(away, message(1), settings, both) == {"slack": "delivered", "email": "delivered"}
+    with impatient(), pytest.raises(TransientError, match="spool"):
         deliver(away, message(2), settings, {"slack": Channel(), "email": Channel(broken=True)})
 
 
@@ -284,7 +284,8 @@ def test_refusal_without_mongodb_is_kept_as_such(away: Db, db: Db, settings: Set
     def refuse(_: Message) -> None:
         raise RefusedMessageError("too large")
 
-    states = deliver(away, message(), settings, {"slack": refuse, "email": Channel()})
+    with impatient():
+        states = deliver(away, message(), settings, {"slack": refuse, "email": Channel()})
     assert states == {"slack": "refused", "email": "delivered"}
     replay(Spool(settings.spool_dir), db)
     slack = Channel()

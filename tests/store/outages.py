@@ -1,15 +1,18 @@
-"""A MongoDB of a test's own that can die, hang and come back."""
+"""A MongoDB that is away: nobody listens, or a server of a test's own that can die, hang and come back."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pymongo
+import pytest
 from bson.codec_options import CodecOptions
 from pymongo import WriteConcern, monitoring
 from pymongo.database import Database
@@ -18,6 +21,25 @@ from sandbox.mongod import Mongod, free_port, start_mongod
 
 Db = Database[dict[str, Any]]
 SELECTION_MS = 300
+TIMEOUTS = (
+    "include.store.durable.TIMEOUT_S",
+    "include.notify.channel_state.MONGO_TIMEOUT_S",
+    "include.audit.collect.TIMEOUT_S",
+)
+
+
+@contextlib.contextmanager
+def impatient(*others: str, timeout_s: float = 0.3) -> Iterator[None]:
+    """Notice at once, in this block, that MongoDB is away; the driver tries again until the time is over.
+
+    Only what meets the outage belongs in the block: on a busy machine a MongoDB that is there may take longer.
+
+    :param others: further constants to set for the time of the block, as dotted names.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*TIMEOUTS, *others):
+            patch.setattr(name, timeout_s)
+        yield
 
 
 class Outage(monitoring.CommandListener):

@@ -18,17 +18,11 @@ from include.store.replay import replay
 from include.store.results import store_result
 from include.store.spool import Spool
 from sandbox.mongod import Mongod
-from tests.store.outages import nowhere
+from tests.store.outages import impatient, nowhere
 
 Db = Database[dict[str, Any]]
 REPORTS = "performance_metrics"
 HISTORY = "kill_switch_history"
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is away is away at once: the driver tries again until the time is over."""
-    monkeypatch.setattr("include.store.durable.TIMEOUT_S", 0.5)
 
 
 @pytest.fixture
@@ -38,7 +32,8 @@ def spool(tmp_path: Path) -> Spool:
 
 def test_a_result_is_stored_or_waits_on_disk(db: Db, spool: Spool) -> None:
     assert keep_result(db, spool, REPORTS, "run-1", {"n": 1}, 1) == "stored"
-    assert keep_result(nowhere(), spool, REPORTS, "run-2", {"n": 2}, 1) == "spooled"
+    with impatient():
+        assert keep_result(nowhere(), spool, REPORTS, "run-2", {"n": 2}, 1) == "spooled"
     assert [row["_id"] for row in db[REPORTS].find()] == ["run-1"]
     replay(spool, db)
     found = {row["_id"]: (row["n"], row["task_id"], row["try_number"]) for row in db[REPORTS].find()}
@@ -72,7 +67,8 @@ def test_a_row_is_kept_once(db: Db, spool: Spool) -> None:
     row = {"_id": "order-1", "at": datetime(2026, 1, 1, tzinfo=UTC), "why": "first"}
     assert keep_once(db, spool, HISTORY, row) == "stored"
     assert keep_once(db, spool, HISTORY, {**row, "why": "second"}) == "stored"
-    assert keep_once(nowhere(), spool, HISTORY, {**row, "why": "third"}) == "spooled"
+    with impatient():
+        assert keep_once(nowhere(), spool, HISTORY, {**row, "why": "third"}) == "spooled"
     replay(spool, db)
     assert [found["why"] for found in db[HISTORY].find()] == ["first"]
 
@@ -80,15 +76,16 @@ def test_a_row_is_kept_once(db: Db, spool: Spool) -> None:
 def test_a_full_spool_fails_transiently_and_says_what_to_do(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, spool_max_mb=0.001)
     spool = spool_of(settings)
-    assert keep_result(nowhere(), spool, REPORTS, "run-1", {"text": "x" * 300}, 1) == "spooled"
-    with pytest.raises(TransientError, match=r"TRADING_OPS_SPOOL_MAX_MB; it is not stored anywhere"):
+    with impatient():
+        assert keep_result(nowhere(), spool, REPORTS, "run-1", {"text": "x" * 300}, 1) == "spooled"
+    with impatient(), pytest.raises(TransientError, match=r"TRADING_OPS_SPOOL_MAX_MB; it is not stored anywhere"):
         keep_result(nowhere(), spool, REPORTS, "run-2", {"text": "x" * 900}, 1)
     assert len(spool.pending()) == 1
 
 
 def test_a_spool_that_is_no_folder_fails_transiently(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
-    with pytest.raises(TransientError, match="cannot spool a document of performance_metrics"):
+    with impatient(), pytest.raises(TransientError, match="cannot spool a document of performance_metrics"):
         keep_result(nowhere(), Spool(tmp_path / "spool"), REPORTS, "run", {"n": 1}, 1)
 
 
@@ -97,9 +94,10 @@ def test_a_mongodb_that_refuses_the_login_is_away(mongod: Mongod, db: Db, spool:
     address = f"mongodb://ops:changed@127.0.0.1:{mongod.port}/?serverSelectionTimeoutMS=3000"
     with pymongo.MongoClient[dict[str, Any]](address) as client:
         refused = client[db.name]
-        assert keep_result(refused, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
-        assert keep_once(refused, spool, HISTORY, {"_id": "order-1"}) == "spooled"
-        report = replay(spool, refused)
+        with impatient(timeout_s=2):
+            assert keep_result(refused, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
+            assert keep_once(refused, spool, HISTORY, {"_id": "order-1"}) == "spooled"
+            report = replay(spool, refused)
         assert (report.replayed, report.waiting, report.damaged) == (0, 2, ())
         assert "Authentication" in str(report.problem)
     assert replay(spool, db).replayed == 2

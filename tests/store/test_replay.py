@@ -17,16 +17,10 @@ from include.store.durable import keep_result
 from include.store.replay import DAMAGED, replay
 from include.store.results import result_document, store_result, update_result, write_result
 from include.store.spool import Spool
-from tests.store.outages import MortalMongod, Outage
+from tests.store.outages import MortalMongod, Outage, impatient
 
 Db = Database[dict[str, Any]]
 REPORTS, HISTORY, OUTBOX = "performance_metrics", "kill_switch_history", "outbox"
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is away is away at once: the driver tries again until the time is over."""
-    monkeypatch.setattr("include.store.durable.TIMEOUT_S", 0.5)
 
 
 @pytest.fixture
@@ -53,7 +47,8 @@ def test_mongodb_dying_in_the_middle_loses_and_doubles_nothing(
 ) -> None:
     mortal.db().client.drop_database("trading_ops")
     fill(spool)
-    first = replay(spool, mortal.db(Outage(mortal, at_write)))
+    with impatient(timeout_s=2):  # it is there for the writes before
+        first = replay(spool, mortal.db(Outage(mortal, at_write)))
     assert first.problem is not None
     assert first.replayed == at_write - 1
     assert first.waiting == 24 - first.replayed
@@ -73,8 +68,9 @@ def test_a_mongodb_that_hangs_is_away(mortal: MortalMongod, spool: Spool) -> Non
     assert keep_result(db, spool, REPORTS, "run-0", {"n": 0}, 1) == "stored"
     mortal.hang()
     try:
-        assert keep_result(db, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
-        report = replay(spool, db)
+        with impatient():
+            assert keep_result(db, spool, REPORTS, "run-1", {"n": 1}, 1) == "spooled"
+            report = replay(spool, db)
         assert (report.replayed, report.waiting) == (0, 1)
     finally:
         mortal.go_on()
@@ -89,7 +85,7 @@ def test_two_replays_at_once_store_everything_once(db: Db, spool: Spool) -> None
     with ThreadPoolExecutor(3) as pool:
         reports = list(pool.map(lambda _: replay(Spool(spool.folder), db), range(3)))
     assert spool.pending() == []
-    assert all(report.problem is None and report.damaged == () for report in reports)
+    assert [(report.problem, report.damaged, report.waiting) for report in reports] == [(None, (), 0)] * 3
     assert db[REPORTS].count_documents({}) == db[HISTORY].count_documents({}) == 40
     assert sum(report.replayed for report in reports) == 80, "each document changed the database once"
 
