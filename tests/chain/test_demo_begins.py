@@ -33,3 +33,19 @@ def test_a_scheduled_run_that_is_due_and_not_there_yet_is_waited_for(bundle: Bun
     assert due == {"daily_performance_analysis", "gpt4_self_analysis"}
     assert due < set(CHAIN_DAGS), "adaptive_retrain has no schedule"
     assert not [name for name in pending(bundle.client, LONG_AGO) if " of " in name]
+
+
+def test_a_scheduled_run_that_would_begin_during_the_demo_is_waited_for(bundle: Bundle) -> None:
+    lasts = SOME_DAY - datetime.now(UTC)
+    with pytest.raises(ChainBrokenError, match="daily_performance_analysis of "):
+        wait_until_quiet(bundle.client, 0.0, lambda _: None, lasts)
+
+
+def test_a_paused_dag_begins_nothing(bundle: Bundle) -> None:
+    path = "/api/v2/dags/gpt4_self_analysis"
+    bundle.client.request("PATCH", path, json={"is_paused": True})
+    try:
+        due = {name.split()[0] for name in pending(bundle.client, SOME_DAY) if " of " in name}
+    finally:
+        bundle.client.request("PATCH", path, json={"is_paused": False})
+    assert due == {"daily_performance_analysis"}
