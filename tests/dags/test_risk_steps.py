@@ -42,6 +42,7 @@ from include.trading.kill_switch import (
 from sandbox.control import Control
 from sandbox.launcher import Sandbox
 from sandbox.mongod import Mongod, free_port
+from tests.store.outages import TIMEOUTS
 
 Db = Database[dict[str, Any]]
 
@@ -117,9 +118,8 @@ def mongodb_away(setting: pytest.MonkeyPatch) -> None:
     A test in which it comes back gives a context of its own: on a busy machine a MongoDB that is there may take longer.
     """
     connect(setting, free_port())
-    setting.setattr("dags.wiring.risk.MONGO_TIMEOUT_S", 0.3)
-    setting.setattr("include.notify.channel_state.MONGO_TIMEOUT_S", 0.3)
-    setting.setattr("include.store.durable.TIMEOUT_S", 0.3)
+    for name in (*TIMEOUTS, "dags.wiring.risk.MONGO_TIMEOUT_S"):
+        setting.setattr(name, 0.3)
 
 
 @pytest.fixture

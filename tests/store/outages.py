@@ -29,15 +29,13 @@ TIMEOUTS = (
 
 
 @contextlib.contextmanager
-def impatient(*others: str, timeout_s: float = 0.3) -> Iterator[None]:
+def impatient(timeout_s: float = 0.3) -> Iterator[None]:
     """Notice at once, in this block, that MongoDB is away; the driver tries again until the time is over.
 
     Only what meets the outage belongs in the block: on a busy machine a MongoDB that is there may take longer.
-
-    :param others: further constants to set for the time of the block, as dotted names.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*TIMEOUTS, *others):
+        for name in TIMEOUTS:
             patch.setattr(name, timeout_s)
         yield
 
